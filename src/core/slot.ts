@@ -1,0 +1,199 @@
+import type { Chain } from "./chain.js";
+import type { Evaluation } from "./drafter.js";
+import { Purpose, type RandomStream } from "./random.js";
+import type { Verdict, VerifierRandom, Window } from "./verifier.js";
+
+/**
+ * Which output anchors the next window's draft. none: only the root's own, evaluated on purpose if it is not known (the
+ * paper's two calls per window); parent: the last verified parent's; nearest: the rejected child's where it was evaluated.
+ */
+export type Carry = "none" | "parent" | "nearest";
+
+/**
+ * One trajectory in flight: its committed state (node 0), the window drafted from it, and the last anchor. Everything is
+ * allocated once, for the longest window, and used again for the next trajectory.
+ */
+export class Slot {
+  readonly #chain: Chain;
+  readonly #random: RandomStream;
+  readonly dim: number;
+
+  trajectory = 0;
+  /** Index of the committed state: node 0 is Y_step. */
+  step = 0;
+  round = 0;
+  /** Target calls this trajectory took part in. */
+  calls = 0;
+  memory: unknown = undefined;
+  /** Whether a window has been drafted and waits for its verification. */
+  drafting = false;
+
+  readonly window: Window & { drafted: number };
+  readonly verdict: Verdict;
+  readonly random: VerifierRandom;
+  /** f at the nodes; row i holds a value if known[i]. */
+  readonly outputs: Float64Array;
+  readonly known: Uint8Array;
+  /** Whether the transition out of a node was drafted from a guess rather than from its known output. */
+  readonly guessed: Uint8Array;
+  readonly anchor: Evaluation & { step: number };
+  hasAnchor = false;
+  readonly path: Float64Array | undefined;
+  readonly logDensity: Float64Array | undefined;
+
+  constructor(
+    chain: Chain,
+    dim: number,
+    longest: number,
+    random: RandomStream,
+    keep: { paths: boolean; logDensity: boolean },
+  ) {
+    this.#chain = chain;
+    this.#random = random;
+    this.dim = dim;
+    const steps = chain.sigma.length;
+    this.window = {
+      dim,
+      drafted: 0,
+      parent: Int32Array.from({ length: longest + 1 }, (_, node) => node - 1),
+      states: new Float64Array((longest + 1) * dim),
+      draftMeans: new Float64Array(longest * dim),
+      targetMeans: new Float64Array(longest * dim),
+      sigma: new Float64Array(longest),
+    };
+    this.verdict = {
+      tip: 0,
+      corrected: false,
+      replaced: -1,
+      residual: new Float64Array(dim),
+      delta: new Float64Array(longest),
+    };
+    this.random = {
+      uniform: (node) => this.#key(node, Purpose.accept).uniform(),
+      normals: (node, out) => this.#key(node, Purpose.residual).normals(out),
+    };
+    this.outputs = new Float64Array((longest + 1) * dim);
+    this.known = new Uint8Array(longest + 1);
+    this.guessed = new Uint8Array(longest);
+    this.anchor = { step: 0, state: new Float64Array(dim), output: new Float64Array(dim) };
+    this.path = keep.paths ? new Float64Array((steps + 1) * dim) : undefined;
+    this.logDensity = keep.logDensity ? new Float64Array(steps) : undefined;
+  }
+
+  /** Puts a trajectory at its first state. */
+  start(
+    trajectory: number,
+    memory: unknown,
+    initial: ((trajectory: number, out: Float64Array) => void) | undefined,
+  ): void {
+    this.trajectory = trajectory;
+    this.step = 0;
+    this.round = 0;
+    this.calls = 0;
+    this.memory = memory;
+    this.drafting = false;
+    this.hasAnchor = false;
+    this.known.fill(0);
+    const root = this.window.states.subarray(0, this.dim);
+    if (initial) {
+      initial(trajectory, root);
+    } else {
+      this.#key(0, Purpose.initial).normals(root);
+      for (let i = 0; i < root.length; i++) root[i]! *= this.#chain.initialSigma;
+    }
+    this.path?.set(root, 0);
+  }
+
+  /** Draws child node + 1 from the guess (or the known output) at `node`: mean, then noise. */
+  extend(node: number, output: Float64Array | Float32Array, from: number, isGuess: boolean): void {
+    const { window, dim } = this;
+    const k = this.step + node;
+    const a = this.#chain.a[k]!;
+    const b = this.#chain.b[k]!;
+    const sigma = this.#chain.sigma[k]!;
+    const { states, draftMeans } = window;
+    const at = node * dim;
+    const child = at + dim;
+    window.sigma[node] = sigma;
+    this.guessed[node] = isGuess ? 1 : 0;
+    this.known[node + 1] = 0;
+    for (let i = 0; i < dim; i++) draftMeans[at + i] = a * states[at + i]! + b * output[from + i]!;
+    if (sigma === 0) {
+      for (let i = 0; i < dim; i++) states[child + i] = draftMeans[at + i]!;
+    } else {
+      this.#key(node, Purpose.draft).normals(states, child, dim);
+      for (let i = 0; i < dim; i++) states[child + i] = draftMeans[at + i]! + sigma * states[child + i]!;
+    }
+  }
+
+  /** Means of the target out of every inner node; a known output that was used as it is gives the draft mean again. */
+  targetMeans(): void {
+    const { window, outputs, dim } = this;
+    const { states, draftMeans, targetMeans } = window;
+    for (let node = 0; node < window.drafted; node++) {
+      const a = this.#chain.a[this.step + node]!;
+      const b = this.#chain.b[this.step + node]!;
+      const at = node * dim;
+      if (this.guessed[node]) {
+        for (let i = at; i < at + dim; i++) targetMeans[i] = a * states[i]! + b * outputs[i]!;
+      } else {
+        targetMeans.set(draftMeans.subarray(at, at + dim), at);
+      }
+    }
+  }
+
+  evaluation(node: number): Evaluation {
+    const from = node * this.dim;
+    return {
+      step: this.step + node,
+      state: this.window.states.subarray(from, from + this.dim),
+      output: this.outputs.subarray(from, from + this.dim),
+    };
+  }
+
+  anchorAt(node: number): void {
+    const { step, state, output } = this.evaluation(node);
+    this.anchor.step = step;
+    this.anchor.state.set(state);
+    this.anchor.output.set(output);
+    this.hasAnchor = true;
+  }
+
+  /** Commits what the verdict says and carries the best known output over to the next window (method: carry). */
+  commit(carry: Carry): void {
+    const { window, verdict, outputs, known, dim } = this;
+    const { tip, corrected, replaced, residual } = verdict;
+    const steps = tip + (corrected ? 1 : 0);
+    for (let i = 1; i <= steps; i++) {
+      const state = i <= tip ? window.states.subarray(i * dim, (i + 1) * dim) : residual;
+      this.path?.set(state, (this.step + i) * dim);
+      if (this.logDensity) this.logDensity[this.step + i - 1] = this.#logDensityOf(i - 1, state);
+    }
+    const rootKnown = !corrected && known[tip] === 1;
+    this.hasAnchor = carry !== "none" && !rootKnown;
+    if (this.hasAnchor) {
+      if (corrected && carry === "nearest" && replaced >= 0 && known[replaced]) this.anchorAt(replaced);
+      else this.anchorAt(corrected ? tip : tip - 1);
+    }
+    if (corrected) window.states.set(residual, 0);
+    else window.states.copyWithin(0, tip * dim, (tip + 1) * dim);
+    if (rootKnown) outputs.copyWithin(0, tip * dim, (tip + 1) * dim);
+    known[0] = rootKnown ? 1 : 0;
+    this.step += steps;
+    this.round++;
+    this.drafting = false;
+  }
+
+  /** ln N(state; targetMean, sigma^2 I) out of `node`; NaN where sigma = 0 and there is no density. */
+  #logDensityOf(node: number, state: Float64Array): number {
+    const sigma = this.window.sigma[node]!;
+    if (sigma === 0) return Number.NaN;
+    let squares = 0;
+    for (let i = 0; i < this.dim; i++) squares += (state[i]! - this.window.targetMeans[node * this.dim + i]!) ** 2;
+    return -squares / (2 * sigma * sigma) - this.dim * Math.log(sigma * Math.sqrt(2 * Math.PI));
+  }
+
+  #key(node: number, purpose: number): RandomStream {
+    return this.#random.key(this.trajectory, this.round, this.step + node, purpose);
+  }
+}

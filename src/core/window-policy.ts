@@ -1,0 +1,48 @@
+import { requireInteger, SpecdiffError } from "./errors.js";
+
+/** What a policy may look at: finished rounds only, never unused noise. */
+export interface RoundStart {
+  readonly trajectory: number;
+  /** Rounds finished before this one. */
+  readonly round: number;
+  readonly step: number;
+  /** Steps left to the end of the chain, at least 1. */
+  readonly remaining: number;
+}
+
+/** Chooses how many steps to draft. The loop cuts the answer to what remains. */
+export interface WindowPolicy {
+  readonly name: string;
+  /** No window is longer than this. */
+  readonly longest: number;
+  choose(start: RoundStart): number;
+}
+
+/** The same window every round. */
+export function fixedWindow(length: number): WindowPolicy {
+  requireInteger("window", length, 1);
+  return { name: `fixed:${length}`, longest: length, choose: () => length };
+}
+
+/**
+ * Repeats a logged plan: `plan[trajectory][round]` is the window of that round.
+ * @throws SpecdiffError("bad-argument") from `choose` where the plan has no entry
+ */
+export function replayWindows(plan: readonly (readonly number[])[]): WindowPolicy {
+  let longest = 1;
+  for (const windows of plan) for (const length of windows) longest = Math.max(longest, length);
+  return {
+    name: "replay",
+    longest,
+    choose({ trajectory, round }) {
+      const length = plan[trajectory]?.[round];
+      if (length === undefined) {
+        throw new SpecdiffError(
+          "bad-argument",
+          `the plan has no window for round ${round} of trajectory ${trajectory}; replay needs the same model, chain, seed and options as the logged run`,
+        );
+      }
+      return length;
+    },
+  };
+}

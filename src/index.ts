@@ -1,0 +1,21 @@
+export { type Chain, type Reading, stepsOf, validateChain } from "./core/chain.js";
+export { type Drafter, type Evaluation, noDraft } from "./core/drafter.js";
+export { type ErrorCode, SpecdiffError } from "./core/errors.js";
+export {
+  type Progress,
+  type RoundRecord,
+  type SampleOptions,
+  type SampleResult,
+  SamplingError,
+  sample,
+} from "./core/loop.js";
+export { Meter, type Model, type Outputs, type Rows } from "./core/model.js";
+export { Purpose, RandomStream } from "./core/random.js";
+export type { RunRecord } from "./core/record.js";
+export type { Carry } from "./core/slot.js";
+export type { Verdict, Verifier, VerifierRandom, Window } from "./core/verifier.js";
+export { fixedWindow, type RoundStart, replayWindows, type WindowPolicy } from "./core/window-policy.js";
+export { frozen } from "./drafters/frozen.js";
+export { independent } from "./drafters/independent.js";
+export { plain } from "./plain.js";
+export { reflection, verifiers } from "./verifiers/index.js";

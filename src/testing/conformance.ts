@@ -1,0 +1,313 @@
+import type { Chain } from "../core/chain.js";
+import type { Drafter } from "../core/drafter.js";
+import { sample } from "../core/loop.js";
+import { type Model, RowBuffer, type Rows } from "../core/model.js";
+import { RandomStream } from "../core/random.js";
+import type { Carry } from "../core/slot.js";
+import type { Verdict, Verifier, Window } from "../core/verifier.js";
+import { fixedWindow } from "../core/window-policy.js";
+import { compare } from "../verifiers/compare.js";
+import { reflection } from "../verifiers/reflection.js";
+import { assertLaw, pathLaw, terminalLaw } from "./law.js";
+import { overlap } from "./statistics.js";
+import { testChain, testModel, tiltedDrafter } from "./targets.js";
+
+/** One case of a conformance suite: `run` rejects if the member does not conform. For any test runner. */
+export interface ConformanceCase {
+  readonly name: string;
+  run(): Promise<void>;
+}
+
+/** What every verifier must satisfy. @param seed chooses the draws; a correct member fails any case with probability about 1e-4 */
+export function verifierConformance(verifier: Verifier, seed = 1): ConformanceCase[] {
+  const dim = 5;
+  const chain = testChain();
+  const model = testModel(dim);
+  const cases: ConformanceCase[] = [
+    {
+      name: "accepts one draft with probability 2 Phi(-delta/2)",
+      run: async () => {
+        for (const size of [1, 2, 16, 512])
+          for (const delta of [0, 0.02, 0.3, 1, 2, 4]) checkAcceptance(verifier, size, delta, seed);
+      },
+    },
+  ];
+  for (const window of [1, 3, 10]) {
+    for (const tilt of [0.15, 1]) {
+      const speculation = { drafter: tiltedDrafter(dim, tilt), verifier, window: fixedWindow(window), inFlight: 64 };
+      cases.push(
+        {
+          name: `path law, window ${window}, draft error ${tilt}`,
+          run: async () => assertLaw(await pathLaw(chain, model, testModel(dim, tilt), speculation, 3000, seed)),
+        },
+        {
+          name: `terminal law, window ${window}, draft error ${tilt}`,
+          run: async () => assertLaw(await terminalLaw(chain, model, speculation, 4000, seed)),
+        },
+      );
+    }
+  }
+  return cases;
+}
+
+/** What every drafter must satisfy: whatever it guesses, the samples keep the law, under every carry rule. */
+export function drafterConformance(create: (chain: Chain, dim: number) => Drafter, seed = 1): ConformanceCase[] {
+  const dim = 5;
+  const chain = testChain();
+  const model = testModel(dim);
+  const cases: ConformanceCase[] = [];
+  for (const carry of ["none", "parent", "nearest"] satisfies Carry[]) {
+    for (const leaves of [true, false]) {
+      const speculation = () => ({
+        drafter: create(chain, dim),
+        verifier: reflection,
+        window: fixedWindow(6),
+        carry,
+        leaves,
+        inFlight: 64,
+      });
+      cases.push({
+        name: `law, carry ${carry}, ${leaves ? "with" : "without"} leaves`,
+        run: async () => {
+          assertLaw(await pathLaw(chain, model, testModel(dim, 0.5), speculation(), 2000, seed));
+          assertLaw(await terminalLaw(chain, model, speculation(), 3000, seed));
+        },
+      });
+    }
+  }
+  cases.push({
+    name: "the same trajectories in any batch",
+    run: async () => {
+      const run = (inFlight: number) =>
+        sample({
+          chain,
+          model,
+          drafter: create(chain, dim),
+          verifier: reflection,
+          window: fixedWindow(6),
+          count: 7,
+          seed,
+          inFlight,
+        });
+      const alone = await run(1);
+      for (const inFlight of [3, 16]) {
+        const { samples } = await run(inFlight);
+        const at = samples.findIndex((value, i) => !Object.is(value, alone.samples[i]));
+        if (at >= 0) throw new Error(`trajectory ${Math.floor(at / dim)} differs with ${inFlight} in flight`);
+      }
+    },
+  });
+  return cases;
+}
+
+/**
+ * What every model must satisfy. Rows in a batch equal rows alone to `tolerance` x (1 + |value|): 0 for bit-identical
+ * trajectories in any batch; 1e-5 is customary for a network.
+ */
+export function modelConformance(model: Model, chain: Chain, tolerance: number, seed = 1): ConformanceCase[] {
+  const { dim } = model;
+  const steps = chain.sigma.length;
+  const rows = () => {
+    const buffer = new RowBuffer(dim);
+    const state = new Float64Array(dim);
+    const random = new RandomStream(seed);
+    [0, steps - 1, steps >> 1, 0, steps >> 2].forEach((step, i) => {
+      random.key(i, 0, 0, 0).normals(state);
+      for (let j = 0; j < dim; j++) state[j]! *= chain.initialSigma;
+      buffer.push(i, step, chain, state, 0);
+    });
+    return buffer;
+  };
+  return [
+    {
+      name: "finite output of the right size at both ends of the chain",
+      run: async () => {
+        const batch = rows();
+        const outputs = await model.evaluate(batch);
+        if (outputs.length < batch.count * dim)
+          throw new Error(`${outputs.length} numbers for ${batch.count} x ${dim}`);
+        const bad = outputs.subarray(0, batch.count * dim).findIndex((value) => !Number.isFinite(value));
+        if (bad >= 0) throw new Error(`row ${Math.floor(bad / dim)} has ${outputs[bad]}`);
+      },
+    },
+    {
+      name: "does not write to its input",
+      run: async () => {
+        const batch = rows();
+        const before = batch.states.slice();
+        await model.evaluate(batch);
+        if (batch.states.some((value, i) => !Object.is(value, before[i]))) throw new Error("the states were changed");
+      },
+    },
+    {
+      name: "rows in a batch equal rows alone",
+      run: async () => {
+        const batch = rows();
+        const together = Float64Array.from(await model.evaluate(batch));
+        for (let row = 0; row < batch.count; row++) {
+          const alone = await model.evaluate(oneRow(batch, row));
+          for (let i = 0; i < dim; i++) {
+            const value = together[row * dim + i]!;
+            const gap = Math.abs(alone[i]! - value);
+            if (!(gap <= tolerance * (1 + Math.abs(value))))
+              throw new Error(`row ${row} differs by ${gap} from itself alone`);
+          }
+        }
+      },
+    },
+  ];
+}
+
+/** Deliberately wrong verifiers. Each must fail a case of `verifierConformance`: a suite that passes one sees nothing. */
+export const brokenVerifiers: readonly Verifier[] = [
+  broken("keeps every draft", (window, verdict) => {
+    verdict.tip = window.drafted;
+    verdict.corrected = false;
+    verdict.replaced = -1;
+  }),
+  // The classic mistake: rejected, so "sample from the target", which counts the overlap twice.
+  broken("draws a fresh target sample on rejection", (window, verdict, random) => {
+    if (!verdict.corrected || window.sigma[verdict.tip] === 0) return;
+    const noise = new Float64Array(window.dim);
+    random.normals(verdict.tip, noise);
+    for (let i = 0; i < window.dim; i++) {
+      verdict.residual[i] = window.targetMeans[verdict.tip * window.dim + i]! + window.sigma[verdict.tip]! * noise[i]!;
+    }
+  }),
+  // Right along the difference of the means, wrong across it: seen by the orthogonal and random directions only.
+  broken("reflects without moving to the target mean across", (window, verdict) => {
+    if (!verdict.corrected || window.sigma[verdict.tip] === 0) return;
+    const at = verdict.tip * window.dim;
+    const child = (verdict.tip + 1) * window.dim;
+    let squares = 0;
+    let product = 0;
+    for (let i = 0; i < window.dim; i++) {
+      const difference = window.targetMeans[at + i]! - window.draftMeans[at + i]!;
+      squares += difference ** 2;
+      product += difference * (window.states[child + i]! - window.draftMeans[at + i]!);
+    }
+    for (let i = 0; i < window.dim; i++) {
+      const difference = window.targetMeans[at + i]! - window.draftMeans[at + i]!;
+      const across = window.states[child + i]! - window.draftMeans[at + i]! - (product / squares) * difference;
+      verdict.residual[i]! += 0.5 * across;
+    }
+  }),
+  // Small differences waved through: biased by about delta / sqrt(2 pi) a step in total variation.
+  {
+    name: "skips the test where delta is below 0.5",
+    verify(window, random, verdict) {
+      const found = { delta: 0, along: 0 };
+      const lenient = (node: number) => {
+        compare(window, node - 1, node, found);
+        return found.delta < 0.5 ? 1 - 2 ** -53 : random.uniform(node);
+      };
+      reflection.verify(window, { ...random, uniform: lenient }, verdict);
+    },
+  },
+];
+
+/** A drafter that looks at the noise of the step it guesses. Must fail `drafterConformance`. */
+export function peekingDrafter(
+  chain: Chain,
+  dim: number,
+  seed = 1,
+): Drafter<{ trajectory: number; round: number; step: number }> {
+  const model = testModel(dim);
+  const random = new RandomStream(seed);
+  const noise = new Float64Array(dim);
+  return {
+    name: "peeks at its own noise",
+    needsAnchor: false,
+    open: (trajectory) => ({ trajectory, round: 0, step: 0 }),
+    guess(rows, memories) {
+      const out = Float64Array.from(model.evaluate(rows) as Float64Array);
+      for (let row = 0; row < rows.count; row++) {
+        const { trajectory, round } = memories[row]!;
+        const step = rows.step[row]!;
+        random.key(trajectory, round, step, 1).normals(noise);
+        const size = (0.8 * chain.sigma[step]!) / chain.b[step]!;
+        for (let i = 0; i < dim; i++) out[row * dim + i]! += size * Math.sign(noise[i]!);
+      }
+      return out;
+    },
+    observe(memory) {
+      memory.round++;
+    },
+  };
+}
+
+/** The reflection verifier with a fault put on top of its verdict. */
+function broken(
+  name: string,
+  spoil: (window: Window, verdict: Verdict, random: { normals(node: number, out: Float64Array): void }) => void,
+): Verifier {
+  return {
+    name,
+    verify(window, random, verdict) {
+      reflection.verify(window, random, verdict);
+      spoil(window, verdict, random);
+    },
+  };
+}
+
+function checkAcceptance(verifier: Verifier, dim: number, delta: number, seed: number): void {
+  const trials = 4000;
+  const stream = new RandomStream(seed);
+  const sigma = 0.37;
+  const window: Window = {
+    dim,
+    drafted: 1,
+    parent: Int32Array.of(-1, 0),
+    states: new Float64Array(2 * dim),
+    draftMeans: new Float64Array(dim),
+    targetMeans: new Float64Array(dim),
+    sigma: Float64Array.of(sigma),
+  };
+  const verdict: Verdict = {
+    tip: 0,
+    corrected: false,
+    replaced: -1,
+    residual: new Float64Array(dim),
+    delta: new Float64Array(1),
+  };
+  let kept = 0;
+  for (let trial = 0; trial < trials; trial++) {
+    const { states, draftMeans, targetMeans } = window;
+    stream.key(trial, 0, 0, 0).normals(targetMeans as Float64Array);
+    let norm = 0;
+    for (let i = 0; i < dim; i++) norm += targetMeans[i]! ** 2;
+    for (let i = 0; i < dim; i++) (targetMeans as Float64Array)[i]! *= (delta * sigma) / Math.sqrt(norm);
+    stream.normals(states as Float64Array, dim, dim);
+    for (let i = 0; i < dim; i++) {
+      (draftMeans as Float64Array)[i] = 0.2;
+      (targetMeans as Float64Array)[i]! += 0.2;
+      (states as Float64Array)[dim + i] = 0.2 + sigma * states[dim + i]!;
+    }
+    const own = new RandomStream(seed + 1);
+    verifier.verify(
+      window,
+      {
+        uniform: (node) => own.key(trial, 0, node, 2).uniform(),
+        normals: (node, out) => own.key(trial, 0, node, 3).normals(out),
+      },
+      verdict,
+    );
+    if (verdict.tip === 1) kept++;
+  }
+  const expected = overlap(delta);
+  const error = Math.sqrt((expected * (1 - expected)) / trials);
+  if (Math.abs(kept / trials - expected) > 4 * error + 1e-12) {
+    throw new Error(`delta ${delta} in ${dim} dimensions: accepted ${kept / trials}, expected ${expected} +- ${error}`);
+  }
+}
+
+function oneRow(rows: Rows, row: number): Rows {
+  return {
+    count: 1,
+    dim: rows.dim,
+    trajectory: rows.trajectory.slice(row, row + 1),
+    step: rows.step.slice(row, row + 1),
+    time: rows.time.slice(row, row + 1),
+    states: rows.states.slice(row * rows.dim, (row + 1) * rows.dim),
+  };
+}
