@@ -98,6 +98,7 @@ class UNet(nn.Module):
 
     def residual(self, x, t, labels):
         """F(x, t, class) for inputs already scaled to unit variance."""
+        t = t.clamp(0.001, 0.999)  # the ends have no finite level; training stays inside
         noise_level = 0.25 * torch.log(t / (1 - t))
         angles = noise_level[:, None] * self.frequencies
         e = self.embed(torch.cat([angles.cos(), angles.sin()], dim=1)) + self.classes(labels)

@@ -251,7 +251,7 @@ class Run {
         const slot = fresh[i]!;
         if (level >= slot.window.drafted) {
           fresh.splice(i, 1);
-          this.#plan?.[slot.trajectory]!.push(slot.window.drafted);
+          this.#plan?.[slot.trajectory]?.push(slot.window.drafted);
         } else if (slot.known[level]) {
           slot.extend(level, slot.outputs, level * this.#dim, false);
         } else {

@@ -1,0 +1,42 @@
+import type { Chain } from "../core/chain.js";
+import { type Drafter, noDraft } from "../core/drafter.js";
+import { SpecdiffError } from "../core/errors.js";
+import type { Model } from "../core/model.js";
+import { frozen } from "./frozen.js";
+import { independent } from "./independent.js";
+
+/** What a drafter may be built from. */
+export interface DraftContext {
+  readonly chain: Chain;
+  /** A cheaper network with the target's output convention, if there is one. */
+  readonly draftModel?: Model;
+}
+
+/** Drafters by name; `kind` is what follows the colon in "frozen:x0". */
+const registry: Readonly<Record<string, (context: DraftContext, kind: string | undefined) => Drafter>> = {
+  none: () => noDraft,
+  // x0 is a martingale under the exact reverse SDE with churn 1, hence its own best constant prediction.
+  frozen: ({ chain }, kind) => frozen(chain, kind ?? (chain.readings.x0 ? "x0" : "increment")),
+  independent: ({ draftModel }) => {
+    if (!draftModel)
+      throw new SpecdiffError(
+        "bad-argument",
+        "the drafter 'independent' needs a draft network, and this model has none; use frozen",
+      );
+    return independent(draftModel);
+  },
+};
+
+/**
+ * A drafter from its name: "frozen", "frozen:x0", "independent", "none".
+ * @throws SpecdiffError("bad-argument") for an unknown name, listing the known ones
+ */
+export function createDrafter(name: string, context: DraftContext): Drafter {
+  const [family, kind] = name.split(":", 2);
+  const create = Object.hasOwn(registry, family!) ? registry[family!] : undefined;
+  if (!create)
+    throw new SpecdiffError("bad-argument", `unknown drafter "${name}"; known are ${Object.keys(registry).join(", ")}`);
+  return create(context, kind);
+}
+
+export { frozen, independent };
