@@ -120,9 +120,11 @@ async function generate(flags: Flags): Promise<void> {
       ...(flags.churn !== undefined && { churn: flags.churn }),
       ...(flags.maxRows !== undefined && { maxRows: flags.maxRows }),
       ...(flags.class && { classes: flags.class }),
-      ...(flags.rounds && { onRound: (round: RoundRecord) => rounds.push(round) }),
     };
-    const speculative = await attempt(pipeline, "speculative", options);
+    const speculative = await attempt(pipeline, flags.draft === "none" ? "plain" : "speculative", {
+      ...options,
+      ...(flags.rounds && { onRound: (round: RoundRecord) => rounds.push(round) }),
+    });
     const plain =
       flags.compare && !speculative.error ? await attempt(pipeline, "plain", { ...options, draft: "none" }) : undefined;
     await store(flags, pipeline, speculative.result, plain?.result, rounds);

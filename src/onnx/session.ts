@@ -33,7 +33,7 @@ export async function openInWorker(file: string, options: SessionOptions): Promi
   const waiting = new Map<number, { resolve: (reply: Reply) => void; reject: (error: Error) => void }>();
   let dead: SpecdiffError | undefined;
   const fail = (error: SpecdiffError) => {
-    dead = error;
+    dead ??= error;
     for (const { reject } of waiting.values()) reject(error);
     waiting.clear();
     worker.unref();
