@@ -17,7 +17,10 @@ function freeModel(dim, rows) {
 
 /** @param {number} dim @param {number} window @param {number} inFlight */
 async function cost(dim, window, inFlight) {
-  const { chain } = reverseSde(interpolant(timeGrid({ steps: 100, start: 0.99, end: 0 })), { prediction: "flow" }, { churn: 1 });
+  const { chain } = reverseSde(interpolant(timeGrid({ steps: 100, start: 0.99, end: 0 })), {
+    prediction: "flow",
+    churn: 1,
+  });
   const perRow = [];
   for (let repetition = 0; repetition <= REPETITIONS; repetition++) {
     const { record } = await sample({
@@ -36,13 +39,23 @@ async function cost(dim, window, inFlight) {
 }
 
 const rows = [];
-for (const dim of [32, 512, 3072, 12288]) rows.push({ case: "dimension", dim, window: 10, inFlight: 16, ...(await cost(dim, 10, 16)) });
-for (const window of [1, 4, 20, 50]) rows.push({ case: "window", dim: 3072, window, inFlight: 16, ...(await cost(3072, window, 16)) });
-for (const inFlight of [1, 4, 64]) rows.push({ case: "batch", dim: 3072, window: 10, inFlight, ...(await cost(3072, 10, inFlight)) });
-report("Engine time per row, microseconds (median, 10th and 90th percentile of 7 runs)", { steps: 100, draft: "frozen:x0", coupling: "reflection", network: "free" }, rows);
+for (const dim of [32, 512, 3072, 12288])
+  rows.push({ case: "dimension", dim, window: 10, inFlight: 16, ...(await cost(dim, 10, 16)) });
+for (const window of [1, 4, 20, 50])
+  rows.push({ case: "window", dim: 3072, window, inFlight: 16, ...(await cost(3072, window, 16)) });
+for (const inFlight of [1, 4, 64])
+  rows.push({ case: "batch", dim: 3072, window: 10, inFlight, ...(await cost(3072, 10, inFlight)) });
+report(
+  "Engine time per row, microseconds (median, 10th and 90th percentile of 7 runs)",
+  { steps: 100, draft: "frozen:x0", coupling: "reflection", network: "free" },
+  rows,
+);
 
 const at = process.argv.indexOf("--model");
-const pipeline = await fromPretrained((at > 0 && process.argv[at + 1]) || new URL("../models/cifar10", import.meta.url).pathname, { threads: 1 });
+const pipeline = await fromPretrained(
+  (at > 0 && process.argv[at + 1]) || new URL("../models/cifar10", import.meta.url).pathname,
+  { threads: 1 },
+);
 const shares = [];
 const plainShares = [];
 const micros = [];
@@ -55,8 +68,12 @@ for (let seed = 0; seed < 3; seed++) {
 }
 await pipeline.close();
 console.log();
-report("Engine and drafter with the shipped model, one thread, 4 images of 40 steps", { threads: 1, draft: "frozen:x0", window: 10 }, [
-  { what: "share of wall-clock, %", ...spread(shares) },
-  { what: "the same, plain sampling, %", ...spread(plainShares) },
-  { what: "microseconds per row", ...spread(micros) },
-]);
+report(
+  "Engine and drafter with the shipped model, one thread, 4 images of 40 steps",
+  { threads: 1, draft: "frozen:x0", window: 10 },
+  [
+    { what: "share of wall-clock, %", ...spread(shares) },
+    { what: "the same, plain sampling, %", ...spread(plainShares) },
+    { what: "microseconds per row", ...spread(micros) },
+  ],
+);

@@ -21,7 +21,8 @@ export function meanError(values) {
  */
 export function report(title, setting, rows) {
   const names = Object.keys(rows[0] ?? {});
-  const text = (/** @type {string | number} */ value) => (typeof value === "number" ? String(Number(value.toPrecision(4))) : value);
+  const text = (/** @type {string | number} */ value) =>
+    typeof value === "number" ? String(Number(value.toPrecision(4))) : value;
   const widths = names.map((name) => Math.max(name.length, ...rows.map((row) => text(row[name] ?? "").length)));
   const line = (/** @type {string[]} */ cells) => cells.map((cell, i) => cell.padStart(widths[i] ?? 0)).join("  ");
   console.log(`${title}\n${JSON.stringify(setting)}\n\n${line(names)}`);

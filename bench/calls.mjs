@@ -1,0 +1,96 @@
+// @ts-check
+// Calls that speculation saves on a model, every drafter against plain sampling: same chain, same seeds, same run.
+//   node bench/calls.mjs [--model DIR] [--count 20] [--steps 100] [--churn 1] [--window 10] [--json FILE]
+// The chain is the reverse SDE of the model's scheduler_config.json: for the shipped model the linear interpolant on
+// t = linspace(1, 0, K + 1), deterministic first and last step, network prediction "flow".
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { fromPretrained } from "speculative-diffusion/node";
+import { meanError, report } from "./table.mjs";
+
+const { values } = parseArgs({
+  options: {
+    model: { type: "string", default: fileURLToPath(new URL("../models/cifar10", import.meta.url)) },
+    count: { type: "string", default: "20" },
+    steps: { type: "string", default: "100" },
+    churn: { type: "string", default: "1" },
+    window: { type: "string", default: "10" },
+    json: { type: "string" },
+  },
+});
+const count = Number(values.count);
+const steps = Number(values.steps);
+const churn = Number(values.churn);
+const window = Number(values.window);
+const pipeline = await fromPretrained(values.model);
+
+/** @type {{ draft: string, carry: "none" | "parent" | "nearest", leaves: boolean, note: string }[]} */
+const cases = [
+  { draft: "none", carry: "none", leaves: false, note: "plain" },
+  { draft: "frozen:drift", carry: "none", leaves: false, note: "the paper's two calls a window" },
+  ...["drift", "increment", "velocity", "epsilon", "score", "x0"].map((kind) => ({
+    draft: `frozen:${kind}`,
+    carry: /** @type {const} */ ("nearest"),
+    leaves: true,
+    note: "",
+  })),
+  { draft: "frozen:x0", carry: "none", leaves: false, note: "the paper's two calls a window" },
+  { draft: "frozen:x0", carry: "parent", leaves: false, note: "" },
+  { draft: "frozen:x0", carry: "nearest", leaves: false, note: "" },
+  ...(pipeline.folder.draft
+    ? [
+        {
+          draft: "independent",
+          carry: /** @type {const} */ ("nearest"),
+          leaves: true,
+          note: "draft network calls apart",
+        },
+      ]
+    : []),
+];
+const rows = [];
+for (const { draft, carry, leaves, note } of cases) {
+  const calls = new Float64Array(count);
+  const { record } = await pipeline.run({
+    count,
+    inFlight: count,
+    steps,
+    churn,
+    window,
+    draft,
+    carry,
+    leaves,
+    seed: 0,
+    onRound: (round) => (calls[round.trajectory] = round.calls),
+  });
+  const { mean, error } = meanError(Array.from(calls, (own) => steps / own));
+  rows.push({
+    draft,
+    carry,
+    leaves: leaves ? "on" : "off",
+    speedup: record.speedup ?? Number.NaN,
+    "mean over images": mean,
+    "+-": error,
+    acceptance: record.acceptance ?? "",
+    "delta median": record.delta?.median ?? "",
+    "rows/call": record.rows / record.trajectoryCalls,
+    "draft rows/call": record.draftRows / record.trajectoryCalls,
+    "wall s": record.wallMs / 1000,
+    note,
+  });
+  process.stderr.write(`${draft} ${carry}\n`);
+}
+await pipeline.close();
+report(
+  "Speed-up = steps x images / calls (calls summed over images)",
+  {
+    model: pipeline.folder.name,
+    chain: `reverse SDE, churn ${churn}`,
+    steps,
+    window,
+    count,
+    coupling: "reflection",
+    seed: 0,
+  },
+  rows,
+);
