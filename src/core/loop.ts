@@ -295,8 +295,10 @@ class Run {
         this.#callNodes.push(node);
       }
       if (mine > 0) {
-        slot.calls++;
-        this.#trajectoryCalls++;
+        // The steps of one trajectory have different times, so that a network of one time takes a call for each.
+        const calls = this.#options.model.oneTimePerCall ? mine : 1;
+        slot.calls += calls;
+        this.#trajectoryCalls += calls;
       }
     }
     if (rows.count > 0) await this.#call();

@@ -21,7 +21,11 @@ export type Outputs = Float64Array | Float32Array;
 export interface Model {
   readonly dim: number;
   /** Time in the network alone so far, in milliseconds, where the model can tell it from conversions and messages. */
-  readonly networkMs?: number;
+  readonly networkMs?: number | undefined;
+  /** Rows of the network that one state takes: 2 under classifier-free guidance. Default 1. */
+  readonly rowsPerState?: number;
+  /** The network takes one time for its whole batch: an evaluation makes one call for every distinct time in it. */
+  readonly oneTimePerCall?: boolean;
   /** The arrays of `rows` may be longer than `count`; they are reused after the promise settles. */
   evaluate(rows: Rows, signal?: AbortSignal): Promise<Outputs> | Outputs;
 }
@@ -41,8 +45,8 @@ export class Meter implements Model {
   }
 
   async evaluate(rows: Rows, signal?: AbortSignal): Promise<Outputs> {
-    this.calls++;
-    this.rows += rows.count;
+    this.calls += this.#model.oneTimePerCall ? new Set(rows.time.subarray(0, rows.count)).size : 1;
+    this.rows += rows.count * (this.#model.rowsPerState ?? 1);
     const clock = () => this.#model.networkMs ?? performance.now();
     const started = clock();
     try {

@@ -7,7 +7,7 @@ export interface RunRecord {
   readonly finished: number;
   /** Batched calls of the target network. */
   readonly calls: number;
-  /** States evaluated in those calls. */
+  /** Rows of those calls: states evaluated, two for each under classifier-free guidance. */
   readonly rows: number;
   /** Batched calls and rows of the draft network, if there is one. */
   readonly draftCalls: number;

@@ -18,6 +18,11 @@ export function denoiser(model: Model, readout: Readout): Model {
 
   return {
     dim,
+    get networkMs() {
+      return model.networkMs;
+    },
+    rowsPerState: model.rowsPerState ?? 1,
+    oneTimePerCall: model.oneTimePerCall ?? false,
     async evaluate(rows: Rows, signal?: AbortSignal) {
       if (outputs.length < rows.count * dim) outputs = new Float64Array(2 * rows.count * dim);
       const raw = await model.evaluate(scales ? scaled(rows) : rows, signal);
