@@ -17,4 +17,4 @@ export type { Verdict, Verifier, VerifierRandom, Window } from "./core/verifier.
 export { fixedWindow, type RoundStart, replayWindows, type WindowPolicy } from "./core/window-policy.js";
 export { createDrafter, type DraftContext, frozen, independent } from "./drafters/index.js";
 export { plain } from "./plain.js";
-export { reflection, verifierNamed, verifiers } from "./verifiers/index.js";
+export { block, reflection, verifierNamed, verifiers } from "./verifiers/index.js";

@@ -18,7 +18,7 @@ export interface Window {
 
 /** The decision's own randomness: independent of the draft noise and of each other for different nodes. */
 export interface VerifierRandom {
-  /** Uniform in [0, 1), one number per drafted node. */
+  /** Uniform in [0, 1), one number per node; that of node 0, which is never in doubt, serves the residual. */
   uniform(node: number): number;
   /** Fills `out` with N(0, 1): for the transition out of `node`. */
   normals(node: number, out: Float64Array): void;

@@ -1,19 +1,6 @@
-/** Complementary error function, relative error below 1e-13: series for small |x|, continued fraction beyond. */
-export function erfc(x: number): number {
-  if (x < 0) return 2 - erfc(-x);
-  if (x < 2) {
-    let term = x;
-    let sum = x;
-    for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(sum) && n < 200; n++) {
-      term *= (-x * x) / n;
-      sum += term / (2 * n + 1);
-    }
-    return 1 - (2 / Math.sqrt(Math.PI)) * sum;
-  }
-  let fraction = x;
-  for (let k = 120; k >= 1; k--) fraction = x + k / 2 / fraction;
-  return Math.exp(-x * x) / (Math.sqrt(Math.PI) * fraction);
-}
+import { erfc } from "../verifiers/normal.js";
+
+export { erfc };
 
 export function normalCdf(x: number): number {
   return erfc(-x / Math.SQRT2) / 2;

@@ -1,9 +1,10 @@
 import { SpecdiffError } from "../core/errors.js";
 import type { Verifier } from "../core/verifier.js";
+import { block } from "./block.js";
 import { reflection } from "./reflection.js";
 
 /** Verifiers by name. */
-export const verifiers: Readonly<Record<string, Verifier>> = { reflection };
+export const verifiers: Readonly<Record<string, Verifier>> = { reflection, block };
 
 /** @throws SpecdiffError("bad-argument") for an unknown name, listing the known ones */
 export function verifierNamed(name: string): Verifier {
@@ -16,4 +17,4 @@ export function verifierNamed(name: string): Verifier {
   return verifier;
 }
 
-export { reflection };
+export { block, reflection };
