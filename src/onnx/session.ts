@@ -1,13 +1,28 @@
-import { Worker } from "node:worker_threads";
+import type { InferenceSession, TensorConstructor } from "onnxruntime-common";
 import { SpecdiffError } from "../core/errors.js";
-import { open, type Session, type SessionOptions, type TensorInfo } from "./runtime.js";
+import { fromHalf } from "./half.js";
 
-export type { Session, SessionOptions, TensorInfo };
+export interface SessionOptions {
+  /**
+   * Execution providers of ONNX Runtime in order of preference. Node: "cpu" (default), "webgpu", "cuda", "coreml", "dml";
+   * browsers: "wasm" (default), "webgpu". A name that the installed runtime lacks is its own error.
+   */
+  readonly providers?: readonly string[];
+  /** Threads of one operator. Default: ONNX Runtime's choice, one per core. */
+  readonly threads?: number;
+}
 
-/** A tensor that crosses threads: `data` is moved, not copied. */
+/** Name, element type and shape as the file declares them; symbolic dimensions are names. */
+export interface TensorInfo {
+  readonly name: string;
+  readonly type: string;
+  readonly shape: readonly (number | string)[];
+}
+
+/** A tensor that may cross threads: `data` is moved, not copied. float16 is its bits. */
 export interface Tensor {
-  readonly type: "float32" | "int64" | "int32" | "bool";
-  readonly data: Float32Array | BigInt64Array | Int32Array | Uint8Array;
+  readonly type: "float32" | "float16" | "int64" | "int32" | "bool";
+  readonly data: Float32Array | Uint16Array | BigInt64Array | Int32Array | Uint8Array;
   readonly dims: readonly number[];
 }
 
@@ -18,70 +33,80 @@ export interface Answer {
   readonly ms: number;
 }
 
-type Reply =
-  | { id: number; answer: Answer }
-  | { id: number; error: string }
-  | { id: number; inputs: readonly TensorInfo[]; outputs: readonly TensorInfo[] };
+/** An opened ONNX file, whatever runs it. */
+export interface Session {
+  readonly inputs: readonly TensorInfo[];
+  readonly outputs: readonly TensorInfo[];
+  /** The buffers of `feeds` may be moved away. */
+  run(feeds: Readonly<Record<string, Tensor>>, output: string): Promise<Answer>;
+  close(): Promise<void>;
+}
+
+/** The parts of onnxruntime-node and onnxruntime-web that are used. */
+export interface Runtime {
+  readonly InferenceSession: {
+    create(source: string, options: InferenceSession.SessionOptions): Promise<InferenceSession>;
+    create(source: Uint8Array, options: InferenceSession.SessionOptions): Promise<InferenceSession>;
+  };
+  readonly Tensor: TensorConstructor;
+}
 
 /**
- * Opens an ONNX file in a thread of its own: onnxruntime-node computes on the thread that calls it, so that a server or a
- * progress bar would stand still.
- * @throws SpecdiffError("bad-model") if the file is not a model that ONNX Runtime can load
+ * Opens an ONNX file in the given runtime, on this thread.
+ * @param label what messages call the file
+ * @throws SpecdiffError("bad-model") with ONNX Runtime's own reason
  */
-export async function openInWorker(file: string, options: SessionOptions): Promise<Session> {
-  const worker = new Worker(new URL("./worker.js", import.meta.url), { workerData: { file, options } });
-  const waiting = new Map<number, { resolve: (reply: Reply) => void; reject: (error: Error) => void }>();
-  let dead: SpecdiffError | undefined;
-  const fail = (error: SpecdiffError) => {
-    dead ??= error;
-    for (const { reject } of waiting.values()) reject(error);
-    waiting.clear();
-    worker.unref();
-  };
-  worker.on("message", (reply: Reply) => {
-    waiting.get(reply.id)?.resolve(reply);
-    waiting.delete(reply.id);
-    if (waiting.size === 0) worker.unref();
-  });
-  worker.on("error", (error) =>
-    fail(new SpecdiffError("network-failed", `the network's thread failed: ${error.message}`, { cause: error })),
-  );
-  worker.on("exit", (code) =>
-    fail(new SpecdiffError("network-failed", `the network's thread ended with code ${code}`)),
-  );
-
-  const ask = (id: number, send: () => void) =>
-    new Promise<Reply>((resolve, reject) => {
-      if (dead) return reject(dead);
-      waiting.set(id, { resolve, reject });
-      worker.ref();
-      send();
-    });
-
-  const opened = await ask(0, () => {});
-  if ("error" in opened) {
-    await worker.terminate();
-    throw new SpecdiffError("bad-model", opened.error);
+export async function openSession(
+  { InferenceSession, Tensor }: Runtime,
+  label: string,
+  source: string | Uint8Array,
+  options: InferenceSession.SessionOptions,
+): Promise<Session> {
+  let session: InferenceSession;
+  try {
+    const settings = { logSeverityLevel: 3 as const, ...options };
+    session = await (typeof source === "string"
+      ? InferenceSession.create(source, settings)
+      : InferenceSession.create(source, settings));
+  } catch (error) {
+    throw new SpecdiffError("bad-model", `ONNX Runtime cannot load ${label}: ${messageOf(error)}`, { cause: error });
   }
-  if (!("inputs" in opened)) throw new Error("unreachable: the first reply describes the model");
-  let next = 1;
   return {
-    inputs: opened.inputs,
-    outputs: opened.outputs,
+    inputs: describe(session.inputMetadata),
+    outputs: describe(session.outputMetadata),
     async run(feeds, output) {
-      const id = next++;
-      const transfer = [...new Set(Object.values(feeds).map(({ data }) => data.buffer as ArrayBuffer))];
-      const reply = await ask(id, () => worker.postMessage({ id, feeds, output }, transfer));
-      if ("error" in reply) throw new SpecdiffError("network-failed", reply.error);
-      if (!("answer" in reply)) throw new Error("unreachable: later replies are answers");
-      return reply.answer;
+      const tensors: Record<string, InstanceType<TensorConstructor>> = {};
+      for (const [name, { type, data, dims }] of Object.entries(feeds)) {
+        tensors[name] = new Tensor(type, data as Float32Array, dims);
+      }
+      const started = performance.now();
+      try {
+        const value = (await session.run(tensors, [output]))[output]!;
+        const data = await value.getData();
+        const ms = performance.now() - started;
+        return { output: numbersOf(data), dims: value.dims, ms };
+      } catch (error) {
+        throw new SpecdiffError("network-failed", `the network failed: ${messageOf(error)}`, { cause: error });
+      }
     },
-    async close() {
-      dead = new SpecdiffError("network-failed", "the model has been closed");
-      await worker.terminate();
-    },
+    close: () => session.release(),
   };
 }
 
-/** Opens an ONNX file on this thread: less overhead per call (about 0.1 ms), but nothing else runs during a call. */
-export const openHere: (file: string, options: SessionOptions) => Promise<Session> = open;
+/** float16 comes as its bits, or as Float16Array where the platform has one. */
+function numbersOf(data: unknown): Float32Array {
+  if (data instanceof Float32Array) return data;
+  return data instanceof Uint16Array ? fromHalf(data) : Float32Array.from(data as ArrayLike<number>);
+}
+
+function describe(metadata: readonly InferenceSession.ValueMetadata[]): TensorInfo[] {
+  return metadata.map((value) =>
+    value.isTensor
+      ? { name: value.name, type: value.type, shape: value.shape }
+      : { name: value.name, type: "not a tensor", shape: [] },
+  );
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,6 +1,6 @@
 import { parentPort, workerData } from "node:worker_threads";
-import { messageOf, open, type SessionOptions } from "./runtime.js";
-import type { Tensor } from "./session.js";
+import { openHere } from "./runtime.js";
+import { messageOf, type SessionOptions, type Tensor } from "./session.js";
 
 interface Request {
   id: number;
@@ -12,7 +12,7 @@ const { file, options } = workerData as { file: string; options: SessionOptions 
 const port = parentPort!;
 
 try {
-  const session = await open(file, options);
+  const session = await openHere(file, options);
   port.on("message", async ({ id, feeds, output }: Request) => {
     try {
       const answer = await session.run(feeds, output);

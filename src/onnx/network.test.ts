@@ -5,10 +5,14 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { SpecdiffError } from "../core/errors.js";
-import { RowBuffer } from "../core/model.js";
+import { sample } from "../core/loop.js";
+import { Meter, RowBuffer } from "../core/model.js";
+import { fixedWindow } from "../core/window-policy.js";
+import { frozen } from "../drafters/index.js";
 import { modelConformance } from "../testing/conformance.js";
 import { testChain } from "../testing/targets.js";
-import { type OnnxNetwork, type OnnxOptions, openOnnx } from "./index.js";
+import { reflection } from "../verifiers/index.js";
+import { type OnnxNetwork, type OnnxOptions, openOnnx, reexportAdvice } from "./index.js";
 
 const fixture = (name: string) => fileURLToPath(new URL(`../../test/fixtures/onnx/${name}.onnx`, import.meta.url));
 const chain = testChain();
@@ -75,6 +79,48 @@ it("passes each trajectory its own condition, and whole-number times as such", a
   await integer.close();
 });
 
+it("makes one call for every distinct time of a graph that takes one time, and counts them", async () => {
+  const network = await openOnnx(fixture("scalar-time"));
+  const reference = await openOnnx(fixture("plain"));
+  assert.equal(network.perRowTimes, false);
+  assert.match(reexportAdvice(network), /timestep of shape \[batch\]: torch.onnx.export\(.*dynamic_axes=/);
+  const rows = twoRows();
+  rows.push(6, 0, chain, new Float64Array(dim).fill(0.25), 0);
+  const meter = new Meter(network.model());
+  assert.deepEqual(await meter.evaluate(rows), await reference.model().evaluate(rows));
+  assert.deepEqual([meter.calls, meter.rows], [2, 3]);
+  const { record } = await sample({
+    chain,
+    model: network.model(),
+    drafter: frozen(chain, "output"),
+    verifier: reflection,
+    window: fixedWindow(3),
+    count: 1,
+    seed: 0,
+  });
+  assert.ok(record.speedup! <= 1, `a trajectory cannot gain calls here, but has ${record.speedup}`);
+  await network.close();
+  await reference.close();
+});
+
+it("guides with two rows for every state, and counts them", async () => {
+  const network = await openOnnx(fixture("classes"));
+  const label = (value: number) => ({ class_labels: () => [value] });
+  const at = async (value: number) => Float32Array.from(await network.model(label(value)).evaluate(twoRows()));
+  const [conditional, unconditional] = [await at(3), await at(7)];
+  const meter = new Meter(network.model(label(3), { scale: 2.5, unconditional: label(7) }));
+  const guided = await meter.evaluate(twoRows());
+  for (let i = 0; i < 2 * dim; i++) {
+    assert.ok(Math.abs(guided[i]! - (unconditional[i]! + 2.5 * (conditional[i]! - unconditional[i]!))) < 1e-5);
+  }
+  assert.deepEqual([meter.calls, meter.rows], [1, 4]);
+  assert.throws(
+    () => network.model(label(3), { scale: 2, unconditional: {} }),
+    /needs a finite scale and the unconditional values/,
+  );
+  await network.close();
+});
+
 it("reports a closed network instead of waiting for it", async () => {
   const network = await openOnnx(fixture("plain"));
   await network.close();
@@ -93,18 +139,17 @@ describe("files of another form are refused with a reason and a remedy", () => {
     ["missing file", () => fixture("no-such-file"), {}, /cannot load .*no-such-file/],
     ["truncated file", () => truncated, {}, /ONNX Runtime cannot load .*truncated/],
     [
-      "scalar time",
-      () => fixture("scalar-time"),
-      {},
-      /one time for the whole batch, but a window needs one per row; export it again.*dynamic_axes/,
-    ],
-    [
       "other names",
       () => fixture("other-names"),
       {},
       /no input for the state; name it sample.*it has inputs input \(float32\[batch, 3, 8, 8\]\), when/,
     ],
-    ["fixed batch", () => fixture("fixed-batch"), {}, /fixed batch of 1; export it with a dynamic batch axis/],
+    [
+      "fixed batch",
+      () => fixture("fixed-batch"),
+      {},
+      /sample has a fixed batch of 1; export it with a dynamic batch axis/,
+    ],
     ["learned variance", () => fixture("learned-variance"), {}, /twice the numbers of a state: a learned variance/],
     ["another shape", () => fixture("plain"), { shape: [3, 4, 4] }, /\[3, 4, 4\], which does not fit/],
   ];
