@@ -15,6 +15,8 @@ export interface Chain {
   readonly initialSigma: number;
   /** Other readings of the model's output that a drafter may hold constant, by name; see {@link Reading}. */
   readonly readings: Readonly<Record<string, Reading>>;
+  /** Where f = E[x0 | x]: the marginals x[k] = alpha[k] x0 + noise[k] xi that the chain aims at, K + 1 numbers each. */
+  readonly levels?: { readonly alpha: Float64Array; readonly noise: Float64Array };
 }
 
 /** A quantity affine in state and output, g = p[k] x + q[k] f: epsilon, velocity, score, drift, .. Arrays of length K. */

@@ -101,6 +101,7 @@ export function makeSchedule(
     sigma,
     time,
     initialSigma,
+    levels: { alpha, noise },
     readings: {
       x0: reading(levels, () => [0, 1]),
       epsilon: reading(levels, (alpha, noise) => [1 / noise, -alpha / noise]),

@@ -16,7 +16,7 @@ it("knows the normal distribution", () => {
     [erfcx(0), 1],
     [erfcx(10), 0.05614099274382259],
     [erfcx(-2), 108.94090438997797],
-    [mills(30), 0.033296419072392],
+    [mills(30), 0.03329641907249721],
   ];
   for (const [actual, expected] of values) assert.ok(Math.abs(actual / expected - 1) < 1e-13, `${actual} ${expected}`);
 });
