@@ -1,7 +1,7 @@
 import { Command, Option } from "commander";
-import { type CostCurve, fromPretrained, measureCost, predictedSpeedup } from "../node/index.js";
+import { type CostCurve, measureCost, predictedSpeedup } from "../node/index.js";
 import { assertWritable, writeAll } from "./files.js";
-import { type ModelFlags, modelOptions, wholeNumber } from "./options.js";
+import { type ModelFlags, modelOptions, openModel, runOptionsOf, wholeNumber } from "./options.js";
 import { versions } from "./versions.js";
 
 interface Flags extends ModelFlags {
@@ -31,13 +31,11 @@ export function benchCommand(): Command {
 
 async function bench(flags: Flags): Promise<void> {
   if (flags.json) await assertWritable(flags.json);
-  const pipeline = await fromPretrained(flags.model, {
-    providers: flags.provider,
-    ...(flags.threads && { threads: flags.threads }),
-  });
+  const pipeline = await openModel(flags);
   try {
-    const { chain } = pipeline.schedule({});
-    const curve = await measureCost(pipeline.networkModel(), chain, { repetitions: flags.repetitions });
+    const options = await runOptionsOf(flags);
+    const { chain } = pipeline.schedule(options);
+    const curve = await measureCost(pipeline.networkModel(options), chain, { repetitions: flags.repetitions });
     process.stdout.write(table(pipeline.folder.name, curve, flags.inFlight));
     if (flags.json) {
       const predicted = ACCEPTANCES.map((acceptance) => ({ acceptance, ...best(curve, acceptance, flags.inFlight) }));

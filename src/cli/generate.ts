@@ -1,11 +1,12 @@
 import { Command, Option } from "commander";
 import { type RoundRecord, type SampleResult, SamplingError } from "../core/loop.js";
 import type { Carry } from "../core/slot.js";
-import { fromPretrained, imageGrid, npy, type Pipeline, type RunOptions } from "../node/index.js";
+import { imageGrid, npy, type Pipeline, type RunOptions } from "../node/index.js";
+import { reexportAdvice } from "../onnx/index.js";
 import { verifiers } from "../verifiers/index.js";
 import { exitCodeOf, explain } from "./exit.js";
 import { assertWritable, writeAll } from "./files.js";
-import { type ModelFlags, modelOptions, numberFrom, wholeNumber } from "./options.js";
+import { type ModelFlags, modelOptions, numberFrom, openModel, runOptionsOf, wholeNumber } from "./options.js";
 import { progressReporter } from "./progress.js";
 import { versions } from "./versions.js";
 
@@ -80,7 +81,6 @@ export function generateCommand(): Command {
       new Option("--max-rows <n>", "most rows in one network call (default: no limit)").argParser(wholeNumber(1)),
     )
     .addOption(new Option("--seed <s>", "same seed and window, same samples").argParser(wholeNumber(0)).default(0))
-    .addOption(new Option("--class <names...>", "classes in turn, names or numbers (default: all)"))
     .addOption(new Option("--out <png>", "image grid").default("out/grid.png"))
     .addOption(new Option("--json <file>", "record of the run").default("out/record.json"))
     .addOption(new Option("--samples <npy>", "the samples as float32 array, count x shape"))
@@ -100,16 +100,13 @@ async function generate(flags: Flags): Promise<void> {
     abort.abort();
   };
   process.on("SIGINT", onInterrupt);
-  const pipeline = await fromPretrained(flags.model, {
-    providers: flags.provider,
-    ...(flags.threads && { threads: flags.threads }),
-  });
+  const pipeline = await openModel(flags);
   try {
     const rounds: RoundRecord[] = [];
     const options: RunOptions = {
+      ...(await runOptionsOf(flags)),
       count: flags.count,
       seed: flags.seed,
-      steps: flags.steps,
       draft: flags.draft,
       coupling: flags.coupling,
       window: flags.window,
@@ -117,17 +114,17 @@ async function generate(flags: Flags): Promise<void> {
       leaves: flags.leaves === "on",
       inFlight: flags.inFlight,
       signal: abort.signal,
-      ...(flags.churn !== undefined && { churn: flags.churn }),
       ...(flags.maxRows !== undefined && { maxRows: flags.maxRows }),
-      ...(flags.class && { classes: flags.class }),
     };
+    if (!pipeline.target.perRowTimes)
+      process.stderr.write(`specdiff: ${pipeline.folder.name}: ${reexportAdvice(pipeline.target)}\n`);
     const speculative = await attempt(pipeline, flags.draft === "none" ? "plain" : "speculative", {
       ...options,
       ...(flags.rounds && { onRound: (round: RoundRecord) => rounds.push(round) }),
     });
     const plain =
       flags.compare && !speculative.error ? await attempt(pipeline, "plain", { ...options, draft: "none" }) : undefined;
-    await store(flags, pipeline, speculative.result, plain?.result, rounds);
+    await store(flags, pipeline, pipeline.schedule(options).name, speculative.result, plain?.result, rounds);
     const error = speculative.error ?? plain?.error;
     if (error) throw error;
   } finally {
@@ -156,6 +153,7 @@ async function attempt(
 async function store(
   flags: Flags,
   pipeline: Pipeline,
+  chain: string,
   result: SampleResult,
   plain: SampleResult | undefined,
   rounds: readonly RoundRecord[],
@@ -163,15 +161,18 @@ async function store(
   const done = finishedOnly(result);
   const files: [string, Uint8Array | string][] = [];
   if (done.count > 0) {
-    if (isImage(pipeline.shape)) files.push([flags.out, imageGrid(done.samples, pipeline.shape)]);
+    const { images, shape } = (await pipeline.decode?.(done.samples)) ?? {
+      images: done.samples,
+      shape: pipeline.shape,
+    };
+    if (isImage(shape)) files.push([flags.out, imageGrid(images, shape)]);
     else
       process.stderr.write(
-        `specdiff: states of shape [${pipeline.shape.join(", ")}] are not images, so there is no grid; use --samples\n`,
+        `specdiff: states of shape [${shape.join(", ")}] are not images, so there is no grid; use --samples\n`,
       );
     if (flags.samples) files.push([flags.samples, npy(done.samples, [done.count, ...pipeline.shape])]);
   }
   const { model, out, json, samples, compare, rounds: listed, ...config } = flags;
-  const schedule = pipeline.schedule({ steps: flags.steps, ...(flags.churn !== undefined && { churn: flags.churn }) });
   const record = {
     ...publicRecord(result),
     ...(plain && {
@@ -181,7 +182,7 @@ async function store(
     }),
     seed: flags.seed,
     model: pipeline.folder.name,
-    chain: schedule.name,
+    chain,
     config,
     finishedTrajectories: result.finished.flatMap((finished, n) => (finished ? [n] : [])),
     versions: versions(),

@@ -1,5 +1,14 @@
-export { type CostCurve, type CostPoint, DEFAULT_ROWS, measureCost, predictedSpeedup, timeOf } from "./cost.js";
+export {
+  type CostCurve,
+  type CostPoint,
+  DEFAULT_ROWS,
+  measureCost,
+  predictedSpeedup,
+  timeOf,
+} from "../pipeline/cost.js";
+export type { ModelFolder } from "../pipeline/folder.js";
+export type { ConditionOptions, Pipeline, RunOptions, ScheduleOptions } from "../pipeline/pipeline.js";
 export { imageGrid } from "./images.js";
-export { type ModelFolder, readModelFolder } from "./model-folder.js";
-export { npy } from "./npy.js";
-export { fromPretrained, type Pipeline, type RunOptions } from "./pipeline.js";
+export { readModelFolder } from "./model-folder.js";
+export { npy, readNpy } from "./npy.js";
+export { fromPretrained, type PretrainedOptions } from "./pipeline.js";

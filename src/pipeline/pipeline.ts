@@ -1,0 +1,235 @@
+import { SpecdiffError } from "../core/errors.js";
+import { type SampleOptions, type SampleResult, sample } from "../core/loop.js";
+import type { Model } from "../core/model.js";
+import { fixedWindow } from "../core/window-policy.js";
+import { createDrafter, type DraftContext } from "../drafters/index.js";
+import type { Conditions, Guidance, OnnxNetwork } from "../onnx/network.js";
+import type { Session } from "../onnx/session.js";
+import { plain } from "../plain.js";
+import { type ConfigOptions, denoiser, type Schedule, scheduleFromConfig } from "../schedules/index.js";
+import { verifierNamed } from "../verifiers/index.js";
+import { type Decoded, decodeLatents } from "./decoder.js";
+import type { JsonObject, ModelFolder } from "./folder.js";
+
+/** What the chain is: the scheduler of the folder, walked in `steps` steps. */
+export interface ScheduleOptions {
+  /** Transitions K of the chain. Default 100. */
+  readonly steps?: number;
+  /** Stochasticity: churn of the reverse SDE, eta of DDIM. Default: the scheduler's own. */
+  readonly churn?: number;
+  /** "ancestral" or "sde" instead of what the scheduler's class stands for; needed for deterministic ones. */
+  readonly sampler?: ConfigOptions["sampler"];
+}
+
+/** What the network is told beside state and time. */
+export interface ConditionOptions {
+  /** Further inputs of the network by name. */
+  readonly conditions?: Conditions;
+  /** Class of each trajectory, repeated as needed: names or numbers. Default: all classes in turn. */
+  readonly classes?: readonly (string | number)[];
+  /** Scale of classifier-free guidance; two rows for every state. Default: none. */
+  readonly guidance?: number;
+  /** What guidance leads away from, by input. Default: the folder's nullClass as class_labels. */
+  readonly unconditional?: Conditions;
+}
+
+/** Everything `run` can be told; all but `count` have defaults. */
+export interface RunOptions
+  extends ScheduleOptions,
+    ConditionOptions,
+    Pick<
+      SampleOptions,
+      | "carry"
+      | "leaves"
+      | "inFlight"
+      | "maxRows"
+      | "paths"
+      | "logDensity"
+      | "plan"
+      | "signal"
+      | "onProgress"
+      | "onRound"
+      | "onFinish"
+      | "initial"
+    > {
+  /** Number of samples. */
+  readonly count: number;
+  /** Default 0. */
+  readonly seed?: number;
+  /** "frozen:x0", "independent", "none", .. Default "frozen". */
+  readonly draft?: string;
+  /** How a window is verified. Default "reflection". */
+  readonly coupling?: string;
+  /** Steps drafted per round. Default 10. */
+  readonly window?: number;
+}
+
+export interface Pipeline {
+  readonly folder: ModelFolder;
+  /** Shape of one sample, such as [3, 32, 32]. */
+  readonly shape: readonly number[];
+  readonly target: OnnxNetwork;
+  run(options: RunOptions): Promise<SampleResult>;
+  /** The target's raw output under the conditions: for measuring and checking. */
+  networkModel(conditions?: ConditionOptions): Model;
+  /** What `createDrafter` builds from, for the chain that `run` would use. */
+  draftContext(options: ScheduleOptions & ConditionOptions): Promise<DraftContext>;
+  /** The chain and readout that `run` would use; `changes` replace keys of the scheduler config. */
+  schedule(options: ScheduleOptions, changes?: JsonObject): Schedule;
+  /** Images of samples, where the folder has a decoder of latents. */
+  decode?(samples: Float64Array): Promise<Decoded>;
+  close(): Promise<void>;
+}
+
+/** How this environment opens ONNX files. */
+export interface Opener {
+  network(file: string, shape: readonly number[] | undefined): Promise<OnnxNetwork>;
+  session(file: string): Promise<Session>;
+}
+
+/**
+ * A pipeline from a folder and a way of opening its files: the same in Node and in a browser.
+ * @param changes replace keys of the folder's scheduler config, or stand for it where there is none
+ * @throws SpecdiffError for a network of another form, no scheduler, an unsupported one
+ */
+export async function openPipeline(folder: ModelFolder, opener: Opener, changes: JsonObject = {}): Promise<Pipeline> {
+  const config = { ...folder.scheduler, ...changes };
+  if (!("_class_name" in config)) {
+    throw new SpecdiffError(
+      "file",
+      `${folder.folder} has no scheduler/scheduler_config.json, which says what noise the network was trained on; ` +
+        "copy it from the original model, or name the class and its settings " +
+        "(--scheduler DDPMScheduler beta_schedule=squaredcos_cap_v2 prediction_type=epsilon)",
+    );
+  }
+  const target = await opener.network(folder.target, folder.shape);
+  const takesLabels = target.extras.some(({ name }) => name === "class_labels");
+  let draft: Promise<OnnxNetwork> | undefined;
+  let decoder: Promise<Session> | undefined;
+
+  const schedule = ({ steps = 100, churn, sampler }: ScheduleOptions, others: JsonObject = {}) =>
+    scheduleFromConfig({ ...config, ...others }, { steps, churn, sampler });
+
+  const modelOf = (network: OnnxNetwork, { conditions, classes, guidance, unconditional }: ConditionOptions) => {
+    const labels = conditions && "class_labels" in conditions ? undefined : labelsOf(folder, takesLabels, classes);
+    const given = { ...conditions, ...(labels && { class_labels: (n: number) => [labels[n % labels.length]!] }) };
+    return network.model(given, guidanceOf(folder, takesLabels, guidance, unconditional));
+  };
+
+  const draftContext = async (options: ScheduleOptions & ConditionOptions): Promise<DraftContext> => {
+    const { chain, readout } = schedule(options);
+    if (!folder.draft) return { chain };
+    draft ??= opener.network(folder.draft, target.shape);
+    return { chain, draftModel: denoiser(modelOf(await draft, options), readout) };
+  };
+
+  return {
+    folder,
+    shape: target.shape,
+    target,
+    schedule,
+    draftContext,
+    networkModel: (options = {}) => modelOf(target, options),
+    async run(options) {
+      const {
+        count,
+        seed = 0,
+        draft: name = "frozen",
+        coupling = "reflection",
+        window = 10,
+        maxRows,
+        steps: _steps,
+        churn: _churn,
+        sampler: _sampler,
+        classes: _classes,
+        conditions: _conditions,
+        guidance: _guidance,
+        unconditional: _unconditional,
+        ...rest
+      } = options;
+      const { chain, readout } = schedule(options);
+      const model = denoiser(modelOf(target, options), readout);
+      const common = {
+        ...rest,
+        chain,
+        model,
+        count,
+        seed,
+        // the loop counts states, the limit is about rows of the network
+        ...(maxRows !== undefined && { maxRows: Math.floor(maxRows / (model.rowsPerState ?? 1)) }),
+      };
+      if (name === "none") return sample({ ...common, ...plain });
+      // the draft network is opened only for a drafter that uses it
+      const context = name === "independent" ? await draftContext(options) : { chain };
+      return sample({
+        ...common,
+        drafter: createDrafter(name, context),
+        verifier: verifierNamed(coupling),
+        window: fixedWindow(window),
+      });
+    },
+    ...(folder.decoder && {
+      async decode(samples: Float64Array) {
+        decoder ??= opener.session(folder.decoder!.file);
+        return decodeLatents(await decoder, folder.decoder!, samples, target.shape);
+      },
+    }),
+    async close() {
+      const others = await Promise.allSettled([draft, decoder]);
+      await Promise.all(
+        [target, ...others.map((one) => (one.status === "fulfilled" ? one.value : undefined))].map((one) =>
+          one?.close(),
+        ),
+      );
+    },
+  };
+}
+
+function labelsOf(
+  { classes: names, name: model }: ModelFolder,
+  takesLabels: boolean,
+  wanted: readonly (string | number)[] | undefined,
+): readonly number[] | undefined {
+  const given = wanted && wanted.length > 0;
+  if (!takesLabels) {
+    if (given) throw new SpecdiffError("bad-argument", `${model} has no classes`);
+    return undefined;
+  }
+  if (!given) {
+    if (names) return names.map((_, label) => label);
+    throw new SpecdiffError(
+      "bad-argument",
+      `${model} takes class labels: say which (--class 0 1), or list their names as "classes" in model.json`,
+    );
+  }
+  return wanted.map((one) => {
+    const label = typeof one === "string" && names?.includes(one) ? names.indexOf(one) : Number(one);
+    if (!Number.isInteger(label) || label < 0 || (names && label >= names.length)) {
+      const known = names
+        ? `known are ${names.map((n, i) => (n === String(i) ? n : `${i} ${n}`)).join(", ")}`
+        : "give numbers";
+      throw new SpecdiffError("bad-argument", `unknown class "${one}" of ${model}; ${known}`);
+    }
+    return label;
+  });
+}
+
+function guidanceOf(
+  { nullClass, name }: ModelFolder,
+  takesLabels: boolean,
+  scale: number | undefined,
+  unconditional: Conditions | undefined,
+): Guidance | undefined {
+  if (scale === undefined) {
+    if (unconditional)
+      throw new SpecdiffError("bad-argument", "unconditional values do nothing without a guidance scale; give one");
+    return undefined;
+  }
+  if (unconditional) return { scale, unconditional };
+  if (takesLabels && nullClass !== undefined) return { scale, unconditional: { class_labels: () => [nullClass] } };
+  throw new SpecdiffError(
+    "bad-argument",
+    `guidance leads away from an unconditional output, and ${name} does not say which: give the unconditional inputs ` +
+      '(--unconditional encoder_hidden_states=empty.npy), or "nullClass" in model.json for a model with classes',
+  );
+}
