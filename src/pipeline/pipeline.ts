@@ -74,8 +74,10 @@ export interface Pipeline {
   networkModel(conditions?: ConditionOptions): Model;
   /** What `createDrafter` builds from, for the chain that `run` would use. */
   draftContext(options: ScheduleOptions & ConditionOptions): Promise<DraftContext>;
-  /** The chain and readout that `run` would use; `changes` replace keys of the scheduler config. */
-  schedule(options: ScheduleOptions, changes?: JsonObject): Schedule;
+  /** The scheduler config in use. */
+  readonly scheduler: JsonObject;
+  /** The chain and readout that `run` would use. */
+  schedule(options: ScheduleOptions): Schedule;
   /** Images of samples, where the folder has a decoder of latents. */
   decode?(samples: Float64Array): Promise<Decoded>;
   close(): Promise<void>;
@@ -107,8 +109,8 @@ export async function openPipeline(folder: ModelFolder, opener: Opener, changes:
   let draft: Promise<OnnxNetwork> | undefined;
   let decoder: Promise<Session> | undefined;
 
-  const schedule = ({ steps = 100, churn, sampler }: ScheduleOptions, others: JsonObject = {}) =>
-    scheduleFromConfig({ ...config, ...others }, { steps, churn, sampler });
+  const schedule = ({ steps = 100, churn, sampler }: ScheduleOptions) =>
+    scheduleFromConfig(config, { steps, churn, sampler });
 
   const modelOf = (network: OnnxNetwork, { conditions, classes, guidance, unconditional }: ConditionOptions) => {
     const labels = conditions && "class_labels" in conditions ? undefined : labelsOf(folder, takesLabels, classes);
@@ -127,6 +129,7 @@ export async function openPipeline(folder: ModelFolder, opener: Opener, changes:
     folder,
     shape: target.shape,
     target,
+    scheduler: config,
     schedule,
     draftContext,
     networkModel: (options = {}) => modelOf(target, options),
