@@ -61,6 +61,7 @@ def main():
     network("integer-time", integer, time_type=T.INT64)
     network("scalar-time", [*velocity(), end("plain")], time=())
     network("other-names", [*velocity("input", "when"), end("plain")], names=("input", "when"))
+    network("inpainting", [*velocity(), helper.make_node("Slice", ["plain", "zeroth", "second", "channel"], ["out_sample"])], output=(2, 8, 8), constants=[numpy_helper.from_array(np.array([i], np.int64), n) for i, n in ((0, "zeroth"), (2, "second"), (1, "channel"))])
     nothing = numpy_helper.from_array(np.array([np.nan], np.float32), "nothing")
     network("nan", [*velocity(), helper.make_node("Add", ["plain", "nothing"], ["out_sample"])], constants=[nothing])
     network("fixed-batch", [*velocity(), end("plain")], batch=1, time=("batch",))

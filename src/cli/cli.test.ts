@@ -70,6 +70,7 @@ describe("specdiff generate", () => {
     const at = (file: string) => join(scratch, "results", file);
     const { code, stdout, stderr } = await specdiff([
       "generate",
+      "--no-check",
       "--model",
       model,
       "--count",
@@ -127,6 +128,7 @@ describe("specdiff generate", () => {
     for (const inFlight of ["1", "16"]) {
       const { code, stderr } = await specdiff([
         "generate",
+        "--no-check",
         "--model",
         model,
         "--count",
@@ -149,6 +151,7 @@ describe("specdiff generate", () => {
     const run = async (...classes: string[]) => {
       const { code, stderr } = await specdiff([
         "generate",
+        "--no-check",
         "--model",
         model,
         "--count",
@@ -165,7 +168,7 @@ describe("specdiff generate", () => {
     };
     assert.deepEqual(await run("dog"), await run("1"));
     assert.notDeepEqual(await run("dog"), await run("cat"));
-    const { code, stderr } = await specdiff(["generate", "--model", model, "--class", "cow"]);
+    const { code, stderr } = await specdiff(["generate", "--no-check", "--model", model, "--class", "cow"]);
     assert.equal(code, 2);
     assert.match(stderr, /unknown class "cow" of classes; known are 0 cat, 1 dog/);
   });
@@ -185,6 +188,7 @@ describe("specdiff generate", () => {
     ]) {
       const { code, stdout, stderr } = await specdiff([
         "generate",
+        "--no-check",
         "--model",
         model,
         "--count",
@@ -206,7 +210,7 @@ describe("specdiff generate", () => {
   it("says what a network with one time for the whole batch costs, and how to export it", async () => {
     const model = await folder("scalar", "scalar-time");
     const { code, stderr } = await specdiff([
-      ..."generate --steps 6 --count 2 --json s.json --model".split(" "),
+      ..."generate --no-check --steps 6 --count 2 --json s.json --model".split(" "),
       model,
     ]);
     assert.equal(code, 0, stderr);
@@ -219,6 +223,7 @@ describe("specdiff generate", () => {
     const { code, stderr } = await specdiff(
       [
         "generate",
+        "--no-check",
         "--model",
         model,
         "--count",
@@ -252,6 +257,7 @@ describe("specdiff generate", () => {
     const model = await folder("full", "plain");
     const { code, stderr } = await specdiff([
       "generate",
+      "--no-check",
       "--model",
       model,
       "--count",
@@ -276,7 +282,16 @@ describe("bad input: a clear message and its exit code", () => {
   type Case = [name: string, args: () => Promise<string[]>, code: number, message: RegExp];
   const withModel =
     (name: string, network: string, scheduler: unknown, ...rest: string[]) =>
-    async () => ["--model", await folder(name, network, scheduler), "--steps", "5", "--count", "2", ...rest];
+    async () => [
+      "--model",
+      await folder(name, network, scheduler),
+      "--no-check",
+      "--steps",
+      "5",
+      "--count",
+      "2",
+      ...rest,
+    ];
   const ddpm = { _class_name: "DDPMScheduler" };
   const cases: Case[] = [
     ["missing folder", async () => ["--model", join(scratch, "nowhere")], 5, /there is no folder .*nowhere/],
@@ -328,7 +343,7 @@ describe("bad input: a clear message and its exit code", () => {
       "unsupported scheduler",
       withModel("unipc", "plain", { _class_name: "UniPCMultistepScheduler" }),
       3,
-      /UniPCMultistepScheduler.*supported are DDPMScheduler/,
+      /UniPCMultistepScheduler.*deterministic.*--sampler ancestral/,
     ],
     ["zero window", withModel("window", "plain", flow, "--window", "0"), 2, /whole number, at least 1/],
     ["negative churn", withModel("churn", "plain", flow, "--churn", "-1"), 2, /number, at least 0/],

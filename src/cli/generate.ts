@@ -3,6 +3,7 @@ import { type RoundRecord, type SampleResult, SamplingError } from "../core/loop
 import type { Carry } from "../core/slot.js";
 import { imageGrid, npy, type Pipeline, type RunOptions } from "../node/index.js";
 import { reexportAdvice } from "../onnx/index.js";
+import { assertChecked, selfCheck } from "../pipeline/check.js";
 import { verifiers } from "../verifiers/index.js";
 import { exitCodeOf, explain } from "./exit.js";
 import { assertWritable, writeAll } from "./files.js";
@@ -28,6 +29,7 @@ interface Flags extends ModelFlags {
   samples?: string;
   rounds?: boolean;
   compare?: boolean;
+  check: boolean;
 }
 
 const EXAMPLES = `
@@ -85,6 +87,7 @@ export function generateCommand(): Command {
     .addOption(new Option("--json <file>", "record of the run").default("out/record.json"))
     .addOption(new Option("--samples <npy>", "the samples as float32 array, count x shape"))
     .addOption(new Option("--rounds", "list every round in the record"))
+    .addOption(new Option("--no-check", "skip the self-check of the model (a second or so)"))
     .addOption(new Option("--compare", "also run plain sampling and report both"))
     .addHelpText("after", EXAMPLES)
     .action(generate);
@@ -118,6 +121,10 @@ async function generate(flags: Flags): Promise<void> {
     };
     if (!pipeline.target.perRowTimes)
       process.stderr.write(`specdiff: ${pipeline.folder.name}: ${reexportAdvice(pipeline.target)}\n`);
+    if (flags.check) {
+      const findings = await selfCheck(pipeline, { ...options, providers: flags.provider });
+      assertChecked(pipeline.folder.name, findings);
+    }
     const speculative = await attempt(pipeline, flags.draft === "none" ? "plain" : "speculative", {
       ...options,
       ...(flags.rounds && { onRound: (round: RoundRecord) => rounds.push(round) }),

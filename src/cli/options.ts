@@ -36,7 +36,7 @@ export function modelOptions(): Option[] {
     ),
     new Option(
       "--scheduler <what...>",
-      "a scheduler_config.json, a class such as DDPMScheduler, KEY=VALUE settings such as prediction_type=v_prediction: they replace those of the folder",
+      "a scheduler_config.json, a class such as DDPMScheduler, KEY=VALUE settings such as prediction_type=v_prediction: these replace keys of the folder's config, a class or file all of it",
     ),
     new Option(
       "--sampler <kind>",

@@ -5,7 +5,7 @@ import { openPipeline, type Pipeline } from "../pipeline/pipeline.js";
 import { readModelFolder } from "./model-folder.js";
 
 export interface PretrainedOptions extends OnnxOptions {
-  /** Replaces keys of the folder's scheduler config, or stands for it where there is none. */
+  /** Keys of the scheduler config instead of the folder's; with a `_class_name`, instead of the whole config. */
   readonly scheduler?: Readonly<Record<string, unknown>>;
 }
 

@@ -253,7 +253,7 @@ function alternatives(config: JsonObject): { config: JsonObject; flag: string }[
             beta_schedule,
             clip_sample: false,
           },
-          `FILE.json with DDPMScheduler, beta_schedule=${beta_schedule}, `,
+          `DDPMScheduler beta_schedule=${beta_schedule} `,
           all,
         ),
       );
@@ -270,7 +270,7 @@ function alternatives(config: JsonObject): { config: JsonObject; flag: string }[
           "",
           all.filter((type) => type !== own),
         ),
-        { config: flow, flag: "a scheduler_config.json of FlowMatchEulerDiscreteScheduler" },
+        { config: flow, flag: "--scheduler FlowMatchEulerDiscreteScheduler" },
       ];
   }
 }

@@ -91,11 +91,12 @@ export interface Opener {
 
 /**
  * A pipeline from a folder and a way of opening its files: the same in Node and in a browser.
- * @param changes replace keys of the folder's scheduler config, or stand for it where there is none
+ * @param changes keys of the scheduler config instead of the folder's; with a `_class_name`, instead of the whole config
  * @throws SpecdiffError for a network of another form, no scheduler, an unsupported one
  */
 export async function openPipeline(folder: ModelFolder, opener: Opener, changes: JsonObject = {}): Promise<Pipeline> {
-  const config = { ...folder.scheduler, ...changes };
+  // A class has keys of its own: naming one starts afresh, other changes are to the folder's.
+  const config = "_class_name" in changes ? changes : { ...folder.scheduler, ...changes };
   if (!("_class_name" in config)) {
     throw new SpecdiffError(
       "file",

@@ -91,10 +91,7 @@ test("what cannot be read is refused, naming key, value and what is supported", 
     [null, /a scheduler config is an object/],
     [[], /a scheduler config is an object/],
     [{}, /"_class_name": undefined; supported are DDPMScheduler, DDIMScheduler/],
-    [
-      config("DPMSolverMultistep"),
-      /"DPMSolverMultistepScheduler"; supported are DDPM.*set _class_name to DDIMScheduler and pass churn/,
-    ],
+    [config("ScoreSdeVe"), /"ScoreSdeVeScheduler"; supported are DDPM.*and with a sampler EulerDiscreteScheduler, /],
     [{ _class_name: "toString" }, /"toString"; supported are/],
     [config("DDIM"), /DDIMScheduler.*deterministic.*pass churn/],
     [
@@ -130,4 +127,32 @@ test("what cannot be read is refused, naming key, value and what is supported", 
   const noised = config("FlowMatchEulerDiscrete", { stochastic_sampling: true });
   assert.throws(() => scheduleFromConfig(noised, { steps: 10, churn: 1 }), /its noise is fixed: leave churn out/);
   assert.throws(() => scheduleFromConfig(config("DDPM"), { steps: 10, sampler: "heun" as never }), /sampler is "heun"/);
+});
+
+test("a deterministic class only on request, with its reason", () => {
+  const betas = { beta_start: 0.00085, beta_end: 0.012, beta_schedule: "scaled_linear", steps_offset: 1 };
+  const pndm = config("PNDM", { ...betas, skip_prk_steps: true, set_alpha_to_one: false, clip_sample: false });
+  assert.throws(() => scheduleFromConfig(pndm, { steps: 10 }), /PNDMScheduler.*deterministic.*on request.*ancestral/);
+  const same = config("DDIM", { ...betas, set_alpha_to_one: false, clip_sample: false });
+  assert.deepEqual(
+    scheduleFromConfig(pndm, { steps: 10, sampler: "ancestral" }),
+    scheduleFromConfig(same, { steps: 10, churn: 1 }),
+  );
+  const solver = config("DPMSolverMultistep", { ...betas, solver_order: 2, algorithm_type: "dpmsolver++" });
+  assert.deepEqual(
+    scheduleFromConfig(solver, { steps: 10, sampler: "ancestral", churn: 0.5 }),
+    scheduleFromConfig(config("DDIM", { ...betas, timestep_spacing: "linspace", clip_sample: false }), {
+      steps: 10,
+      churn: 0.5,
+    }),
+  );
+  const euler = config("EulerDiscrete", { ...betas, interpolation_type: "linear", use_karras_sigmas: false });
+  assert.deepEqual(
+    scheduleFromConfig(euler, { steps: 10, sampler: "ancestral" }),
+    scheduleFromConfig(config("EulerAncestralDiscrete", betas), { steps: 10 }),
+  );
+  assert.throws(
+    () => scheduleFromConfig({ ...euler, use_karras_sigmas: true }, { steps: 10, sampler: "ancestral" }),
+    /use_karras_sigmas/,
+  );
 });

@@ -28,6 +28,8 @@ export interface ConfigOptions {
  *   scheduler stops at 1 / num_train_timesteps before 0, a level far below the noise that a step of the SDE adds.)
  * - EDMEulerScheduler: ancestral steps with eta = churn, default 1, for the network inside Karras' preconditioning.
  *
+ * Deterministic classes (Euler, PNDM, DPM-Solver, ..) are read only if a `sampler` is asked for: their betas, with its steps.
+ *
  * @throws SpecdiffError("unsupported-schedule") naming the key and value that cannot be read, and what can
  */
 export function scheduleFromConfig(config: unknown, options: ConfigOptions): Schedule {
@@ -35,6 +37,19 @@ export function scheduleFromConfig(config: unknown, options: ConfigOptions): Sch
     throw new SpecdiffError("unsupported-schedule", "a scheduler config is an object, as in scheduler_config.json");
   }
   const name = (config as Config)._class_name;
+  if (typeof name === "string" && Object.hasOwn(DETERMINISTIC, name)) {
+    if (options.sampler === undefined) {
+      throw unsupported(
+        "_class_name",
+        name,
+        'it is deterministic, with no noise to speculate on; on request its stochastic counterpart is taken: sampler "ancestral" ' +
+          "(--sampler ancestral) adds noise in each step and keeps the marginals, but needs more steps for the same quality. " +
+          supportedClasses,
+      );
+    }
+    const { _class_name, ...own } = config as Config;
+    return scheduleFromConfig({ ...(DETERMINISTIC[name] as Config), ...own, clip_sample: false }, options);
+  }
   if (typeof name !== "string" || !Object.hasOwn(READERS, name))
     throw unsupported("_class_name", name, supportedClasses);
   if (options.churn !== undefined && !(options.churn > 0)) {
@@ -57,10 +72,21 @@ const READERS: Readonly<Record<string, (config: Config, options: ConfigOptions) 
   EDMEulerScheduler: readEdm,
 };
 
-const supportedClasses =
-  `supported are ${Object.keys(READERS).join(", ")}. Deterministic and multistep schedulers (Euler, DPM-Solver, PNDM, ..) ` +
-  "have no Gaussian transitions to accelerate: with the same betas set _class_name to DDIMScheduler and pass churn, " +
-  "or to EulerAncestralDiscreteScheduler";
+/**
+ * Deterministic classes, by the class whose keys and levels they share, and their own defaults. None of them clips.
+ */
+const DETERMINISTIC: Config = {
+  EulerDiscreteScheduler: { _class_name: "EulerAncestralDiscreteScheduler" },
+  HeunDiscreteScheduler: { _class_name: "EulerAncestralDiscreteScheduler" },
+  LMSDiscreteScheduler: { _class_name: "EulerAncestralDiscreteScheduler" },
+  PNDMScheduler: { _class_name: "DDIMScheduler", set_alpha_to_one: false },
+  DPMSolverMultistepScheduler: { _class_name: "DDIMScheduler", timestep_spacing: "linspace" },
+  DPMSolverSinglestepScheduler: { _class_name: "DDIMScheduler", timestep_spacing: "linspace" },
+  DEISMultistepScheduler: { _class_name: "DDIMScheduler", timestep_spacing: "linspace" },
+  UniPCMultistepScheduler: { _class_name: "DDIMScheduler", timestep_spacing: "linspace" },
+};
+
+const supportedClasses = `supported are ${Object.keys(READERS).join(", ")}, and with a sampler ${Object.keys(DETERMINISTIC).join(", ")}`;
 
 // The keys of each class with their defaults. `null` stands for "not given".
 const TRAINING = {
