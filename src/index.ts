@@ -15,6 +15,6 @@ export type { RunRecord } from "./core/record.js";
 export type { Carry } from "./core/slot.js";
 export type { Verdict, Verifier, VerifierRandom, Window } from "./core/verifier.js";
 export { fixedWindow, type RoundStart, replayWindows, type WindowPolicy } from "./core/window-policy.js";
-export { createDrafter, type DraftContext, frozen, independent } from "./drafters/index.js";
+export { createDrafter, type DraftContext, frozen, independent, posterior } from "./drafters/index.js";
 export { plain } from "./plain.js";
 export { block, reflection, verifierNamed, verifiers } from "./verifiers/index.js";

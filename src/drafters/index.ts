@@ -4,10 +4,13 @@ import { SpecdiffError } from "../core/errors.js";
 import type { Model } from "../core/model.js";
 import { frozen } from "./frozen.js";
 import { independent } from "./independent.js";
+import { posterior } from "./posterior.js";
 
 /** What a drafter may be built from. */
 export interface DraftContext {
   readonly chain: Chain;
+  /** Shape of one state; [channels, height, width] for images, which have a spectrum. */
+  readonly shape: readonly number[];
   /** A cheaper network with the target's output convention, if there is one. */
   readonly draftModel?: Model;
 }
@@ -25,6 +28,7 @@ const registry: Readonly<Record<string, (context: DraftContext, kind: string | u
       );
     return independent(draftModel);
   },
+  posterior: ({ chain, shape }) => posterior(chain, shape),
 };
 
 /**
@@ -39,4 +43,4 @@ export function createDrafter(name: string, context: DraftContext): Drafter {
   return create(context, kind);
 }
 
-export { frozen, independent };
+export { frozen, independent, posterior };

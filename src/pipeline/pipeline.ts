@@ -121,9 +121,9 @@ export async function openPipeline(folder: ModelFolder, opener: Opener, changes:
 
   const draftContext = async (options: ScheduleOptions & ConditionOptions): Promise<DraftContext> => {
     const { chain, readout } = schedule(options);
-    if (!folder.draft) return { chain };
+    if (!folder.draft) return { chain, shape: target.shape };
     draft ??= opener.network(folder.draft, target.shape);
-    return { chain, draftModel: denoiser(modelOf(await draft, options), readout) };
+    return { chain, shape: target.shape, draftModel: denoiser(modelOf(await draft, options), readout) };
   };
 
   return {
@@ -164,7 +164,7 @@ export async function openPipeline(folder: ModelFolder, opener: Opener, changes:
       };
       if (name === "none") return sample({ ...common, ...plain });
       // the draft network is opened only for a drafter that uses it
-      const context = name === "independent" ? await draftContext(options) : { chain };
+      const context = name === "independent" ? await draftContext(options) : { chain, shape: target.shape };
       return sample({
         ...common,
         drafter: createDrafter(name, context),
