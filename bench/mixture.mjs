@@ -54,7 +54,14 @@ const model = {
   },
 };
 
-const published = { "frozen:velocity nearest 3 off": 1.78, "frozen:velocity nearest 7 off": 1.92, "frozen:velocity nearest 21 off": 1.93, "frozen:velocity nearest 3 on": 1.87, "frozen:velocity parent 3 off": 1.28, "frozen:velocity none 3 off": 1.11 };
+const published = {
+  "frozen:velocity nearest 3 off": 1.78,
+  "frozen:velocity nearest 7 off": 1.92,
+  "frozen:velocity nearest 21 off": 1.93,
+  "frozen:velocity nearest 3 on": 1.87,
+  "frozen:velocity parent 3 off": 1.28,
+  "frozen:velocity none 3 off": 1.11,
+};
 /** @type {[string, "none" | "parent" | "nearest", boolean, number, typeof reflection][]} */
 const cases = [
   ["frozen:velocity", "none", false, 3, reflection],
@@ -67,7 +74,18 @@ const cases = [
   ["frozen:drift", "nearest", true, 7, reflection],
   ["frozen:x0", "nearest", true, 7, reflection],
   ["frozen:x0", "nearest", true, 7, block],
-  ...[7, 15, 27].flatMap((window) => [reflection, block].map((verifier) => /** @type {[string, "nearest", boolean, number, typeof reflection]} */ (["posterior", "nearest", true, window, verifier]))),
+  ...[7, 15, 27].flatMap((window) =>
+    [reflection, block].map(
+      (verifier) =>
+        /** @type {[string, "nearest", boolean, number, typeof reflection]} */ ([
+          "posterior",
+          "nearest",
+          true,
+          window,
+          verifier,
+        ]),
+    ),
+  ),
 ];
 const rows = [];
 for (const [draft, carry, leaves, window, verifier] of cases) {
@@ -95,7 +113,8 @@ for (const [draft, carry, leaves, window, verifier] of cases) {
     speedup: record.speedup ?? Number.NaN,
     "mean over paths": mean,
     "+-": error,
-    published: published[/** @type {keyof typeof published} */ (`${draft} ${carry} ${window} ${leaves ? "on" : "off"}`)] ?? "",
+    published:
+      published[/** @type {keyof typeof published} */ (`${draft} ${carry} ${window} ${leaves ? "on" : "off"}`)] ?? "",
     acceptance: record.acceptance ?? "",
     "delta median": record.delta?.median ?? "",
     "rows/call": record.rows / record.trajectoryCalls,

@@ -143,7 +143,8 @@ function cosineTransform(size: number): LineTransform {
   const even = cosineTransform(middle);
   // Rows of odd u on the first half of the entries; the second half has the opposite sign.
   const odd = new Float64Array(middle * middle);
-  for (let u = 0; u < middle; u++) for (let i = 0; i < middle; i++) odd[u * middle + i] = matrix[(2 * u + 1) * size + i]!;
+  for (let u = 0; u < middle; u++)
+    for (let i = 0; i < middle; i++) odd[u * middle + i] = matrix[(2 * u + 1) * size + i]!;
   let sums = new Float64Array(0);
   let differences = new Float64Array(0);
   let evens = new Float64Array(0);
@@ -206,11 +207,26 @@ function multiply(
 ): void {
   for (let u = 0; u < size; u++) {
     const row = to + u * every * lines;
-    for (let l = 0; l < lines; l++) out[row + l] = 0;
-    for (let i = 0; i < size; i++) {
-      const weight = matrix[u * rowStride + i * columnStride]!;
-      const column = from + i * lines;
-      for (let l = 0; l < lines; l++) out[row + l]! += weight * x[column + l]!;
+    const at = u * rowStride;
+    // Four inputs at a time: the output is read and written a quarter as often.
+    let i = size % 4;
+    out.fill(0, row, row + lines);
+    for (let j = 0; j < i; j++) {
+      const weight = matrix[at + j * columnStride]!;
+      for (let l = 0; l < lines; l++) out[row + l]! += weight * x[from + j * lines + l]!;
+    }
+    for (; i < size; i += 4) {
+      const w0 = matrix[at + i * columnStride]!;
+      const w1 = matrix[at + (i + 1) * columnStride]!;
+      const w2 = matrix[at + (i + 2) * columnStride]!;
+      const w3 = matrix[at + (i + 3) * columnStride]!;
+      const c0 = from + i * lines;
+      const c1 = c0 + lines;
+      const c2 = c1 + lines;
+      const c3 = c2 + lines;
+      for (let l = 0; l < lines; l++) {
+        out[row + l]! += w0 * x[c0 + l]! + w1 * x[c1 + l]! + w2 * x[c2 + l]! + w3 * x[c3 + l]!;
+      }
     }
   }
 }

@@ -5,6 +5,8 @@ import { type Basis, flatBasis, imageBasis } from "./basis.js";
 
 /** Evidence one evaluated pair older counts this much less. */
 const DECAY = 0.8;
+/** Evaluated pairs of a round that are learnt from where transforms cost time: the first, which lie nearest to the path. */
+const PAIRS_PER_ROUND = 8;
 /** Share of the power of a denoised image that is taken as its prior variance, before any evidence. */
 const SPECTRUM_SHARE = 0.6;
 /** The logarithm of the prior variance moves by at most this much per pair, and not further than LIMIT from its start. */
@@ -45,6 +47,7 @@ export function posterior(chain: Chain, shape: readonly number[]): Drafter<Poste
   const moves = new Float64Array(bands);
   const curvatures = new Float64Array(bands);
   const changes = new Float64Array(bands);
+  const pairsPerRound = basis.spectral ? PAIRS_PER_ROUND : Number.POSITIVE_INFINITY;
   let guesses = new Float64Array(0);
 
   return {
@@ -64,9 +67,16 @@ export function posterior(chain: Chain, shape: readonly number[]): Drafter<Poste
   };
 
   function anchorAt(memory: Posterior, { step, state, output }: Evaluation): void {
+    basis.forward(state, 0, coordinates);
+    basis.forward(output, 0, other);
+    moveTo(memory, step, coordinates, other);
+  }
+
+  /** Makes the point with these coordinates the anchor. */
+  function moveTo(memory: Posterior, step: number, state: Float64Array, output: Float64Array): void {
     memory.anchorStep = step;
-    basis.forward(state, 0, memory.state);
-    basis.forward(output, 0, memory.output);
+    memory.state.set(state);
+    memory.output.set(output);
     const { prior } = memory;
     if (!basis.spectral) {
       prior.fill(1); // the power of a vector is mostly its mean and says nothing about its variance
@@ -134,19 +144,24 @@ export function posterior(chain: Chain, shape: readonly number[]): Drafter<Poste
   }
 
   function observe(memory: Posterior, evaluated: readonly Evaluation[]): void {
-    for (let n = 0; n + 1 < evaluated.length; n++) {
-      const second = evaluated[n + 1]!;
-      if (second.step === evaluated[n]!.step + 1) learn(memory, evaluated[n]!, second);
+    if (evaluated.length === 0) return;
+    anchorAt(memory, evaluated[0]!);
+    for (let n = 1; n < Math.min(evaluated.length, pairsPerRound + 1); n++) {
+      const next = evaluated[n]!;
+      basis.forward(next.state, 0, coordinates);
+      basis.forward(next.output, 0, other);
+      if (next.step === memory.anchorStep + 1) learn(memory, next.step);
+      moveTo(memory, next.step, coordinates, other);
     }
   }
 
-  /** One step of recursive least squares from a pair: the second output as the first would have foretold it. */
-  function learn(memory: Posterior, first: Evaluation, second: Evaluation): void {
-    anchorAt(memory, first);
+  /**
+   * One step of recursive least squares from a pair: the point whose coordinates are in `coordinates` and `other`, as the
+   * anchor would have foretold it.
+   */
+  function learn(memory: Posterior, step: number): void {
     const { state, output, scale, weight } = memory;
-    const { fromState, fromOutput } = bridge(memory, second.step);
-    basis.forward(second.state, 0, coordinates);
-    basis.forward(second.output, 0, other);
+    const { fromState, fromOutput } = bridge(memory, step);
     moves.fill(0);
     curvatures.fill(0);
     changes.fill(0);

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { fixedWindow } from "../core/window-policy.js";
 import { frozen } from "../drafters/frozen.js";
 import { independent } from "../drafters/independent.js";
-import { verifiers } from "../verifiers/index.js";
+import { posterior } from "../drafters/posterior.js";
+import { block, verifiers } from "../verifiers/index.js";
 import {
   brokenVerifiers,
   type ConformanceCase,
@@ -11,6 +13,7 @@ import {
   peekingDrafter,
   verifierConformance,
 } from "./conformance.js";
+import { assertLaw, pathLaw } from "./law.js";
 import { testChain, testModel } from "./targets.js";
 
 /** Fixed for the quick suite; SPECDIFF_SEED gives another. */
@@ -43,6 +46,20 @@ for (const kind of ["output", "increment", "drift"]) {
     drafterConformance((chain) => frozen(chain, kind), seed),
   );
 }
+declare(
+  "drafter posterior",
+  drafterConformance((chain, dim) => posterior(chain, [dim]), seed),
+);
+declare(
+  "drafter posterior, chain without levels",
+  drafterConformance(({ levels: _, ...chain }, dim) => posterior(chain, [dim]), seed),
+);
+it("drafter posterior, in the spectral basis of images", async () => {
+  const dim = 64;
+  const chain = testChain();
+  const speculation = { drafter: posterior(chain, [1, 8, 8]), verifier: block, window: fixedWindow(5), inFlight: 32 };
+  assertLaw(await pathLaw(chain, testModel(dim), testModel(dim, 0.2), speculation, 600, seed));
+});
 declare(
   "drafter independent",
   drafterConformance((_, dim) => independent(testModel(dim, 0.3)), seed),

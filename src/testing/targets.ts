@@ -16,6 +16,11 @@ export function testChain(steps = 10): Chain {
     sigma: column((k) => (k === 4 || k === steps - 1 ? 0 : 0.5 + 0.3 * Math.sin(k))),
     time: column((k) => 1 - k / steps),
     initialSigma: 1.3,
+    // Numbers a drafter may use; they are not this chain's marginals, and the law must not care.
+    levels: {
+      alpha: Float64Array.from({ length: steps + 1 }, (_, k) => 0.1 + (0.8 * k) / steps),
+      noise: Float64Array.from({ length: steps + 1 }, (_, k) => 1 - (0.9 * k) / steps),
+    },
     readings: { drift: { p: a.map((value) => (value - 1) / 0.1), q: b.map((value) => value / 0.1) } },
   };
 }
