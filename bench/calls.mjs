@@ -24,32 +24,23 @@ const churn = Number(values.churn);
 const window = Number(values.window);
 const pipeline = await fromPretrained(values.model);
 
-/** @type {{ draft: string, carry: "none" | "parent" | "nearest", leaves: boolean, note: string }[]} */
+/** @typedef {{ draft: string, coupling?: string, carry?: "none" | "parent" | "nearest", leaves?: boolean, note?: string }} Case */
+const paper = /** @type {const} */ ({ carry: "none", leaves: false, note: "the paper's two calls a window" });
+/** @type {Case[]} */
 const cases = [
   { draft: "none", carry: "none", leaves: false, note: "plain" },
-  { draft: "frozen:drift", carry: "none", leaves: false, note: "the paper's two calls a window" },
-  ...["drift", "increment", "velocity", "epsilon", "score", "x0"].map((kind) => ({
-    draft: `frozen:${kind}`,
-    carry: /** @type {const} */ ("nearest"),
-    leaves: true,
-    note: "",
-  })),
-  { draft: "frozen:x0", carry: "none", leaves: false, note: "the paper's two calls a window" },
-  { draft: "frozen:x0", carry: "parent", leaves: false, note: "" },
-  { draft: "frozen:x0", carry: "nearest", leaves: false, note: "" },
-  ...(pipeline.folder.draft
-    ? [
-        {
-          draft: "independent",
-          carry: /** @type {const} */ ("nearest"),
-          leaves: true,
-          note: "draft network calls apart",
-        },
-      ]
-    : []),
+  { draft: "frozen:drift", ...paper },
+  ...["drift", "increment", "velocity", "epsilon", "score", "x0"].map((kind) => ({ draft: `frozen:${kind}` })),
+  { draft: "frozen:x0", ...paper },
+  { draft: "frozen:x0", carry: "parent", leaves: false },
+  { draft: "frozen:x0", leaves: false },
+  { draft: "frozen:x0", coupling: "block" },
+  { draft: "posterior" },
+  { draft: "posterior", coupling: "block" },
+  ...(pipeline.folder.draft ? [{ draft: "independent", note: "draft network calls apart" }] : []),
 ];
 const rows = [];
-for (const { draft, carry, leaves, note } of cases) {
+for (const { draft, coupling = "reflection", carry = "nearest", leaves = true, note = "" } of cases) {
   const calls = new Float64Array(count);
   const { record } = await pipeline.run({
     count,
@@ -58,6 +49,7 @@ for (const { draft, carry, leaves, note } of cases) {
     churn,
     window,
     draft,
+    coupling,
     carry,
     leaves,
     seed: 0,
@@ -66,6 +58,7 @@ for (const { draft, carry, leaves, note } of cases) {
   const { mean, error } = meanError(Array.from(calls, (own) => steps / own));
   rows.push({
     draft,
+    coupling,
     carry,
     leaves: leaves ? "on" : "off",
     speedup: record.speedup ?? Number.NaN,
@@ -78,7 +71,7 @@ for (const { draft, carry, leaves, note } of cases) {
     "wall s": record.wallMs / 1000,
     note,
   });
-  process.stderr.write(`${draft} ${carry}\n`);
+  process.stderr.write(`${draft} ${coupling} ${carry}\n`);
 }
 await pipeline.close();
 report(
@@ -89,7 +82,6 @@ report(
     steps,
     window,
     count,
-    coupling: "reflection",
     seed: 0,
   },
   rows,
