@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { block, createDrafter, fixedWindow, reflection, sample } from "speculative-diffusion";
 import { interpolant, reverseSde } from "speculative-diffusion/schedules";
+import { mixtureModel } from "./mixture-model.mjs";
 import { meanError, report } from "./table.mjs";
 
 const { values } = parseArgs({ options: { count: { type: "string", default: "100" }, json: { type: "string" } } });
@@ -20,39 +21,10 @@ const { chain } = schedule;
 // Means (5 x 512) and standard deviations (5) of numpy's default_rng(20260714), means uniform in (-2, 2) drawn first.
 /** @type {{ means: number[][], sds: number[] }} */
 const mixture = JSON.parse(readFileSync(new URL("mixture.json", import.meta.url), "utf8"));
-
-/** E[x0 | x] in closed form. @type {import("speculative-diffusion").Model} */
-const model = {
-  dim,
-  evaluate(rows) {
-    const out = new Float64Array(rows.count * dim);
-    const { alpha, noise } = /** @type {NonNullable<typeof chain.levels>} */ (chain.levels);
-    for (let row = 0; row < rows.count; row++) {
-      const a = alpha[rows.step[row] ?? 0] ?? 0;
-      const n = noise[rows.step[row] ?? 0] ?? 0;
-      const x = rows.states.subarray(row * dim, (row + 1) * dim);
-      const logWeights = mixture.means.map((mean, c) => {
-        const variance = (a * (mixture.sds[c] ?? 0)) ** 2 + n * n;
-        let squares = 0;
-        for (let i = 0; i < dim; i++) squares += ((x[i] ?? 0) - a * (mean[i] ?? 0)) ** 2;
-        return -squares / (2 * variance) - (dim / 2) * Math.log(variance);
-      });
-      const top = Math.max(...logWeights);
-      const weights = logWeights.map((w) => Math.exp(w - top));
-      const total = weights.reduce((sum, w) => sum + w, 0);
-      mixture.means.forEach((mean, c) => {
-        const own = (mixture.sds[c] ?? 0) ** 2;
-        const gain = (a * own) / (a * a * own + n * n);
-        const weight = (weights[c] ?? 0) / total;
-        for (let i = 0; i < dim; i++) {
-          const m = mean[i] ?? 0;
-          out[row * dim + i] = (out[row * dim + i] ?? 0) + weight * (m + gain * ((x[i] ?? 0) - a * m));
-        }
-      });
-    }
-    return out;
-  },
-};
+const model = mixtureModel(
+  chain,
+  mixture.means.map((mean, c) => ({ weight: 1 / 5, mean, sd: mixture.sds[c] ?? Number.NaN })),
+);
 
 const published = {
   "frozen:velocity nearest 3 off": 1.78,

@@ -239,7 +239,7 @@ class Run {
       requireInteger(`window chosen by ${this.#options.window.name}`, chosen, 1, this.#options.window.longest);
       slot.window.drafted = Math.min(chosen, remaining);
       slot.drafting = true;
-      if (slot.hasAnchor) this.#drafter.begin?.(slot.memory, slot.anchor);
+      if (slot.hasAnchor) this.#timed(() => this.#drafter.begin?.(slot.memory, slot.anchor));
       fresh.push(slot);
     }
     for (let level = 0; fresh.length > 0; level++) {
@@ -277,6 +277,13 @@ class Run {
       // Past a deterministic step every draft would be discarded: a guess is never exactly the target's mean.
       if (slot.window.sigma[level] === 0) slot.window.drafted = level + 1;
     }
+  }
+
+  /** Counts the drafter's own computing as its time. */
+  #timed(work: () => void): void {
+    const started = performance.now();
+    work();
+    this.#draftMs += performance.now() - started;
   }
 
   /** Evaluates every missing row: roots that wait for an anchor, inner nodes of windows, and leaves. */
@@ -398,7 +405,7 @@ class Run {
     if (this.#drafter.observe) {
       const evaluated = [];
       for (let node = 0; node <= window.drafted; node++) if (slot.known[node]) evaluated.push(slot.evaluation(node));
-      this.#drafter.observe(slot.memory, evaluated);
+      this.#timed(() => this.#drafter.observe?.(slot.memory, evaluated));
     }
     slot.commit(this.#carry);
   }
