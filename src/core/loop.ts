@@ -1,5 +1,5 @@
 import { type Chain, stepsOf, validateChain } from "./chain.js";
-import type { Drafter } from "./drafter.js";
+import type { Drafter, Evaluation } from "./drafter.js";
 import { type ErrorCode, requireInteger, SpecdiffError } from "./errors.js";
 import { Meter, type Model, type Outputs, RowBuffer } from "./model.js";
 import { RandomStream } from "./random.js";
@@ -403,7 +403,7 @@ class Run {
       delta: Array.from(verdict.delta.subarray(0, window.drafted)),
     });
     if (this.#drafter.observe) {
-      const evaluated = [];
+      const evaluated: Evaluation[] = [];
       for (let node = 0; node <= window.drafted; node++) if (slot.known[node]) evaluated.push(slot.evaluation(node));
       this.#timed(() => this.#drafter.observe?.(slot.memory, evaluated));
     }
