@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
 import { type CostCurve, measureCost, predictedSpeedup } from "../node/index.js";
+import { costLines } from "./cost-table.js";
 import { assertWritable, writeAll } from "./files.js";
 import { type ModelFlags, modelOptions, openModel, runOptionsOf, wholeNumber } from "./options.js";
 import { versions } from "./versions.js";
@@ -62,14 +63,10 @@ function best(curve: CostCurve, acceptance: number, inFlight: number): { window:
 }
 
 function table(name: string, curve: CostCurve, inFlight: number): string {
-  const first = curve.points[0]!.ms;
-  const lines = [`${name}: time of one call`, "", "  rows   median ms    10-90 %           ms per row   times one row"];
-  for (const { rows, ms, low, high } of curve.points) {
-    lines.push(
-      `${String(rows).padStart(6)}${ms.toFixed(2).padStart(12)}    ${`${low.toFixed(2)}-${high.toFixed(2)}`.padEnd(16)}${(ms / rows).toFixed(2).padStart(12)}${(ms / first).toFixed(2).padStart(16)}`,
-    );
-  }
-  lines.push(
+  const lines = [
+    `${name}: time of one call`,
+    "",
+    ...costLines(curve),
     "",
     `A further row costs ${curve.marginalMs.toFixed(2)} ms, so no window can be more than ${curve.bound.toFixed(2)} times sooner than plain sampling`,
     "of a single trajectory here: time(1) / marginal row time.",
@@ -77,7 +74,7 @@ function table(name: string, curve: CostCurve, inFlight: number): string {
     `Best window by the share of drafted steps that is kept, ${inFlight} in flight (engine time left out):`,
     "",
     "  kept   window   seconds against plain",
-  );
+  ];
   for (const acceptance of ACCEPTANCES) {
     const { window, speedup } = best(curve, acceptance, inFlight);
     const row = `${acceptance.toFixed(2).padStart(6)}${String(window).padStart(9)}`;

@@ -3,12 +3,14 @@ import { Command, CommanderError } from "commander";
 import { benchCommand } from "./bench.js";
 import { exitCodeOf, explain } from "./exit.js";
 import { generateCommand } from "./generate.js";
+import { inspectCommand } from "./inspect.js";
 import { versions } from "./versions.js";
 
 const program = new Command("specdiff")
   .description("Exact sampling of diffusion models in a fraction of the sequential network calls.")
   .version(versions().specdiff)
   .addCommand(generateCommand())
+  .addCommand(inspectCommand())
   .addCommand(benchCommand());
 
 for (const command of [program, ...program.commands])

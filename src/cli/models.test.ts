@@ -102,6 +102,28 @@ describe("generate with every form of a model, self-check included", () => {
   });
 });
 
+describe("specdiff inspect", () => {
+  it("describes, checks and predicts, and writes the figures", async () => {
+    const { code, stdout, stderr } = await specdiff(`inspect ${standIn("images-v-classes")} --steps 30 --json i.json`);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /class_labels \(int64\[batch\]\)/);
+    assert.match(stdout, /classes {4}2, 2 means none/);
+    assert.match(stdout, /ok {5}prediction/);
+    assert.match(stdout, /frozen:x0 .*\d/);
+    assert.match(stdout, /\d\.\d steps a call expected|but no seconds|next to no calls/);
+    const { drafters, measured, verdict } = JSON.parse(await readFile(join(scratch, "i.json"), "utf8"));
+    assert.ok(drafters.length >= 4 && measured.calls > 0 && verdict.length > 0);
+  });
+
+  it("stops at a failed check with its exit code, and shows the finding", async () => {
+    const wrong = `${standIn("images-epsilon")} --scheduler prediction_type=sample`;
+    const { code, stdout, stderr } = await specdiff(`inspect ${wrong}`);
+    assert.equal(code, 3);
+    assert.match(stdout, /NOT OK prediction/);
+    assert.match(stderr, /It fits prediction "epsilon"/);
+  });
+});
+
 describe("broken exports: a clear message and an exit code, before anything is sampled", () => {
   const flow = "--scheduler FlowMatchEulerDiscreteScheduler";
   const cases: [name: string, args: () => Promise<string>, code: number, message: RegExp][] = [

@@ -1,3 +1,4 @@
+export { assertChecked, type CheckOptions, type Finding, rowTolerance, selfCheck } from "../pipeline/check.js";
 export {
   type CostCurve,
   type CostPoint,
@@ -6,6 +7,13 @@ export {
   predictedSpeedup,
   timeOf,
 } from "../pipeline/cost.js";
+export type { Decoded } from "../pipeline/decoder.js";
+export {
+  type DrafterExpectation,
+  type Expectation,
+  type ExpectationOptions,
+  expectation,
+} from "../pipeline/expectation.js";
 export type { ModelFolder } from "../pipeline/folder.js";
 export type { ConditionOptions, Pipeline, RunOptions, ScheduleOptions } from "../pipeline/pipeline.js";
 export { imageGrid } from "./images.js";

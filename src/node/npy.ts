@@ -29,7 +29,10 @@ export interface NpyArray {
  */
 export function readNpy(bytes: Uint8Array, label: string): NpyArray {
   const bad = (what: string) =>
-    new SpecdiffError("file", `${label} ${what}; save it with numpy.save(file, array.astype("float32"))`);
+    new SpecdiffError(
+      "file",
+      `${label} ${what}; save it with numpy.save(file, numpy.ascontiguousarray(array, "float32"))`,
+    );
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < 12 || view.getUint32(0) !== 0x934e554d || view.getUint16(4) !== 0x5059)
     throw bad("is not a .npy file");

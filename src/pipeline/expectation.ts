@@ -1,0 +1,300 @@
+import type { Chain } from "../core/chain.js";
+import type { Drafter, Evaluation } from "../core/drafter.js";
+import { sample } from "../core/loop.js";
+import type { Model, Rows } from "../core/model.js";
+import { RandomStream } from "../core/random.js";
+import { createDrafter } from "../drafters/index.js";
+import { plain } from "../plain.js";
+import { denoiser } from "../schedules/index.js";
+import { type CostCurve, measureCost, timeOf } from "./cost.js";
+import type { ConditionOptions, Pipeline, ScheduleOptions } from "./pipeline.js";
+
+export interface ExpectationOptions extends ScheduleOptions, ConditionOptions {
+  /** Plain trajectories to learn from. Default 2. */
+  readonly count?: number;
+  /** Trajectories that will share a batch. Default 1. */
+  readonly inFlight?: number;
+  /** Default: those without training, and "independent" where the folder has a draft network. */
+  readonly drafters?: readonly string[];
+  /** Calls per row count of the cost curve. Default 5. */
+  readonly repetitions?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (what: string) => void;
+}
+
+/** What one drafter can bring. */
+export interface DrafterExpectation {
+  readonly drafter: string;
+  /** Median delta by position in a long window: entry j is that of the j-th step after the anchor's own. */
+  readonly delta: readonly number[];
+  /** The window that is soonest, and what it brings: steps per call, and seconds against plain sampling. */
+  readonly window: number;
+  readonly calls: number;
+  readonly seconds: number;
+  /** The window with the fewest calls, for a machine on which rows are free. */
+  readonly longWindow: number;
+  readonly longCalls: number;
+}
+
+export interface Expectation {
+  readonly steps: number;
+  readonly count: number;
+  readonly inFlight: number;
+  readonly cost: CostCurve;
+  /** Soonest first. */
+  readonly drafters: readonly DrafterExpectation[];
+  /** One speculative run with the best of them, of as many trajectories: what it really took. */
+  readonly measured: {
+    readonly draft: string;
+    readonly window: number;
+    /** Steps per call, as expected and as it was. */
+    readonly expected: number;
+    readonly calls: number;
+    /** Against the plain trajectories, all time included. */
+    readonly seconds: number;
+  };
+  readonly verdict: string;
+}
+
+const WINDOWS = [1, 2, 3, 4, 6, 8, 10, 15, 20, 30];
+/** Less than this times sooner is nothing to speculate for. */
+const SOONER = 1.05;
+const SEED = 20_261_123;
+
+/**
+ * Predicts what speculation will bring for this model, chain and machine. Some plain trajectories are sampled; every drafter
+ * is then replayed along them without a further call of the target: at each round it sees what it would see, delta follows
+ * from the known outputs, and acceptance, 2 Phi(-delta/2), is drawn. Drafted states that are kept have the law of plain ones,
+ * so the replay differs from a run in one thing: after a rejection the anchor is taken at the committed state itself, where a
+ * run has a neighbour. It is therefore a little hopeful, and the best drafter is run once for real.
+ */
+export async function expectation(pipeline: Pipeline, options: ExpectationOptions = {}): Promise<Expectation> {
+  const { count = 2, inFlight = 1, repetitions = 5, signal, onProgress } = options;
+  const { chain, readout } = pipeline.schedule(options);
+  const steps = chain.sigma.length;
+  const recorder = recording(denoiser(pipeline.networkModel(options), readout), steps);
+  const context = await pipeline.draftContext(options);
+  const names = options.drafters ?? [
+    ...["frozen:x0", "frozen:velocity", "frozen:epsilon", "frozen:increment"],
+    ...(context.draftModel ? ["independent"] : []),
+  ];
+
+  onProgress?.(`${count} plain trajectories of ${steps} steps`);
+  const abort = signal && { signal };
+  const baseline = await sample({ ...plain, chain, model: recorder.model, count, seed: SEED, inFlight, ...abort });
+
+  onProgress?.("the time of a call against its rows");
+  const cost = await measureCost(pipeline.networkModel(options), chain, { repetitions, ...abort });
+
+  const drafters: DrafterExpectation[] = [];
+  for (const name of names) {
+    signal?.throwIfAborted();
+    onProgress?.(`replay of ${name}`);
+    const drafter = createDrafter(name, context);
+    const replays = [];
+    for (const window of WINDOWS.filter((length) => length <= steps)) {
+      replays.push({ window, ...(await replay(chain, drafter, recorder.paths, window, cost, inFlight)) });
+    }
+    const soonest = replays.reduce((a, b) => (b.seconds > a.seconds ? b : a));
+    const fewest = replays.reduce((a, b) => (b.calls > a.calls ? b : a));
+    drafters.push({
+      drafter: name,
+      delta: replays.at(-1)!.delta,
+      window: soonest.window,
+      calls: soonest.calls,
+      seconds: soonest.seconds,
+      longWindow: fewest.window,
+      longCalls: fewest.calls,
+    });
+  }
+  drafters.sort((a, b) => b.seconds - a.seconds);
+
+  const soonest = drafters[0]!;
+  const fewest = drafters.reduce((a, b) => (b.longCalls > a.longCalls ? b : a));
+  // Where nothing is sooner, what can be tried is whether calls are saved.
+  const tried =
+    soonest.seconds >= SOONER
+      ? { draft: soonest.drafter, window: soonest.window, expected: soonest.calls }
+      : { draft: fewest.drafter, window: fewest.longWindow, expected: fewest.longCalls };
+  onProgress?.(`${count} speculative trajectories with ${tried.draft}, window ${tried.window}`);
+  const { count: _, inFlight: __, drafters: ___, repetitions: ____, onProgress: _____, ...conditions } = options;
+  const { record } = await pipeline.run({
+    ...conditions,
+    count,
+    inFlight,
+    seed: SEED + 1,
+    draft: tried.draft,
+    window: tried.window,
+  });
+  const measured = { ...tried, calls: record.speedup!, seconds: baseline.record.wallMs / record.wallMs };
+  return {
+    steps,
+    count,
+    inFlight,
+    cost,
+    drafters,
+    measured,
+    verdict: verdictOf(pipeline, steps, cost, drafters, measured),
+  };
+}
+
+/** Everything that the target was asked along one plain trajectory. */
+interface Path {
+  readonly trajectory: number;
+  /** K x dim each. */
+  readonly states: Float64Array;
+  readonly outputs: Float64Array;
+}
+
+function recording(model: Model, steps: number): { model: Model; paths: Path[] } {
+  const paths: Path[] = [];
+  const { dim } = model;
+  return {
+    paths,
+    model: {
+      ...model,
+      async evaluate(rows, signal) {
+        const outputs = await model.evaluate(rows, signal);
+        for (let row = 0; row < rows.count; row++) {
+          const trajectory = rows.trajectory[row]!;
+          const [states, kept] = [new Float64Array(steps * dim), new Float64Array(steps * dim)];
+          paths[trajectory] ??= { trajectory, states, outputs: kept };
+          const at = rows.step[row]! * dim;
+          paths[trajectory].states.set(rows.states.subarray(row * dim, (row + 1) * dim), at);
+          paths[trajectory].outputs.set(outputs.subarray(row * dim, (row + 1) * dim), at);
+        }
+        return outputs;
+      },
+    },
+  };
+}
+
+/** Rounds of one drafter and window along known paths. */
+async function replay(
+  chain: Chain,
+  drafter: Drafter,
+  paths: readonly Path[],
+  window: number,
+  cost: CostCurve,
+  inFlight: number,
+): Promise<{ calls: number; seconds: number; delta: number[] }> {
+  const steps = chain.sigma.length;
+  const dim = paths[0]!.states.length / steps;
+  const random = new RandomStream(SEED + 2);
+  const deltas: number[][] = Array.from({ length: window }, () => []);
+  let calls = 0;
+  let ms = 0;
+  for (const { trajectory, states, outputs } of paths) {
+    const point = (step: number): Evaluation => ({
+      step,
+      state: states.subarray(step * dim, (step + 1) * dim),
+      output: outputs.subarray(step * dim, (step + 1) * dim),
+    });
+    const memory = drafter.open(trajectory);
+    const call = (rows: number) => {
+      calls++;
+      ms += timeOf(cost, inFlight * rows);
+    };
+    let known = drafter.needsAnchor; // the root's own output; a drafter that needs an anchor begins with a call for it
+    if (known) call(1);
+    for (let n = 0, round = 0; n < steps; round++) {
+      const drafted = Math.min(window, steps - n);
+      drafter.begin?.(memory, point(n));
+      random.key(trajectory, round, n, 0);
+      const start = drafter.meter?.ms ?? 0;
+      let kept = 0;
+      for (let j = 0, keeping = true; j < drafted; j++) {
+        const k = n + j;
+        const delta = known && j === 0 ? 0 : await deltaAt(point(k), trajectory, memory);
+        if (Number.isFinite(delta) && !(known && j === 0)) deltas[j]!.push(delta);
+        keeping &&= random.uniform() < overlap(delta);
+        if (keeping) kept++;
+      }
+      ms += (drafter.meter?.ms ?? 0) - start;
+      const leaf = n + drafted < steps ? 1 : 0;
+      const rows = drafted + leaf - (known ? 1 : 0);
+      if (rows > 0) call(rows);
+      const committed = Math.min(kept + 1, drafted);
+      const seen = Math.min(n + committed, steps - 1);
+      drafter.observe?.(
+        memory,
+        Array.from({ length: seen - n + 1 }, (_, j) => point(n + j)),
+      );
+      known = kept === drafted;
+      n += committed;
+    }
+  }
+  const total = steps * paths.length;
+  return {
+    calls: total / calls,
+    seconds: (total * timeOf(cost, inFlight)) / ms,
+    delta: deltas.map(median),
+  };
+
+  async function deltaAt({ step, state, output }: Evaluation, trajectory: number, memory: unknown): Promise<number> {
+    const rows: Rows = {
+      count: 1,
+      dim,
+      trajectory: Int32Array.of(trajectory),
+      step: Int32Array.of(step),
+      time: chain.time.subarray(step, step + 1),
+      states: state,
+    };
+    const guess = await drafter.guess(rows, [memory]);
+    let squares = 0;
+    for (let i = 0; i < dim; i++) squares += (guess[i]! - output[i]!) ** 2;
+    const gap = Math.abs(chain.b[step]!) * Math.sqrt(squares);
+    return gap === 0 ? 0 : gap / chain.sigma[step]!; // Infinity on a deterministic step, which keeps equal means only
+  }
+}
+
+/** 2 Phi(-delta/2), the largest probability with which a draft can be kept. */
+function overlap(delta: number): number {
+  return 2 * normalTail(delta / 2);
+}
+
+/** P(N(0,1) > x) for x >= 0, within 1e-7 (Abramowitz and Stegun 26.2.17). */
+function normalTail(x: number): number {
+  const t = 1 / (1 + 0.2316419 * x);
+  const polynomial = t * (0.31938153 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))));
+  return (Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI)) * polynomial;
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[sorted.length >> 1] ?? Number.NaN;
+}
+
+function verdictOf(
+  pipeline: Pipeline,
+  steps: number,
+  { points, marginalMs, bound }: CostCurve,
+  drafters: readonly DrafterExpectation[],
+  measured: Expectation["measured"],
+): string {
+  const best = drafters[0]!;
+  if (!pipeline.target.perRowTimes) {
+    return "Nothing to gain before the network is exported again with one time for every row: now each drafted step is a call of its own.";
+  }
+  const { draft, window, expected, calls, seconds } = measured;
+  const took = `${draft}, window ${window}: ${expected.toFixed(1)} steps a call expected, ${calls.toFixed(1)} measured`;
+  if (Math.max(...drafters.map(({ longCalls }) => longCalls)) * Math.min(1, calls / expected) < 1.3) {
+    const { delta } = drafters.find(({ drafter }) => drafter === draft)!;
+    return (
+      `Speculation saves next to no calls here (${took}): with ${steps} steps and states of ${pipeline.shape.join(" x ")} a guess is ` +
+      `${(delta[1] ?? Number.NaN).toPrecision(2)} standard deviations off one step after its anchor. Large latents in few steps are like ` +
+      "that; published gains there are 1.0 to 1.2. Use --draft none, or more steps or churn."
+    );
+  }
+  if (best.seconds < SOONER || seconds < 1) {
+    return (
+      `Speculation saves calls (${took}), but no seconds on this machine: a further row costs ${marginalMs.toPrecision(2)} ms where a call of ` +
+      `one costs ${points[0]!.ms.toPrecision(2)} ms, so nothing can be more than ${bound.toFixed(2)} times sooner; measured were ${seconds.toFixed(2)} times. Use ` +
+      "--draft none here, or a device on which a batch is cheap."
+    );
+  }
+  return (
+    `Use --draft ${draft} --window ${window}: ${expected.toFixed(1)} steps a call expected, ${calls.toFixed(1)} measured; ` +
+    `${best.seconds.toFixed(2)} times sooner than plain sampling expected, ${seconds.toFixed(2)} measured.`
+  );
+}
