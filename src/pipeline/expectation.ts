@@ -75,7 +75,7 @@ export async function expectation(pipeline: Pipeline, options: ExpectationOption
   const recorder = recording(denoiser(pipeline.networkModel(options), readout), steps);
   const context = await pipeline.draftContext(options);
   const names = options.drafters ?? [
-    ...["frozen:x0", "frozen:velocity", "frozen:epsilon", "frozen:increment"],
+    ...["posterior", "frozen:x0", "frozen:velocity", "frozen:epsilon", "frozen:increment"],
     ...(context.draftModel ? ["independent"] : []),
   ];
 
