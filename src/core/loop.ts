@@ -26,7 +26,7 @@ export interface SampleOptions {
   readonly leaves?: boolean;
   /** Trajectories that share a batch; as one finishes the next takes its place. Default 16. */
   readonly inFlight?: number;
-  /** Most rows in one network call. Default: no limit. */
+  /** Most rows in one call of the target. Default: no limit. */
   readonly maxRows?: number;
   /** Writes Y_0 of a trajectory. Default: N(0, chain.initialSigma^2 I). */
   readonly initial?: (trajectory: number, out: Float64Array) => void;

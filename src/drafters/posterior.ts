@@ -32,10 +32,11 @@ interface Posterior {
  *     f(y_k) = f_a + K [y_k - A y_a - B f_a],   K = V B / (B^2 V + S),   1/V = 1/lambda + (alpha_a / noise_a)^2,
  *
  * the Kalman update. What the bracket removes is the drift that the anchor foresaw, which a difference quotient mistakes for
- * news. The prior variance lambda of a band starts from the power of f_a (for images its spectrum) and is fitted on line to
- * evaluated pairs by recursive least squares on ln lambda. For a Gaussian x0 the draft is exact once lambda is.
+ * news. The prior variance lambda of a band starts from the power of f_a for images, of which it is the spectrum, and from 1
+ * for vectors; it is fitted on line to evaluated pairs by recursive least squares on ln lambda. For a Gaussian x0 the draft is
+ * exact once lambda is.
  *
- * For chains without levels (Langevin) the bracket is y_k - y_a and K = exp(-scale): a secant with one slope.
+ * For chains without levels (Langevin) the bracket is y_k - y_a and K one slope, 0 until there is evidence for it.
  */
 export function posterior(chain: Chain, shape: readonly number[]): Drafter<Posterior> {
   const basis = basisFor(shape);
@@ -98,24 +99,28 @@ export function posterior(chain: Chain, shape: readonly number[]): Drafter<Poste
   }
 
   /** Fills `gains` (K) and `slopes` (dK / d scale) for news at step `k` seen from the anchor; returns the bridge's A and B. */
-  function bridge({ anchorStep, prior, scale }: Posterior, k: number): { fromState: number; fromOutput: number } {
+  function bridge(
+    { anchorStep, prior, scale, weight }: Posterior,
+    k: number,
+  ): { fromState: number; fromOutput: number } {
     if (!chain.levels) {
       for (let b = 0; b < bands; b++) {
-        gains[b] = Math.exp(-scale[b]!);
-        slopes[b] = -gains[b]!;
+        gains[b] = weight[b]! > 0 ? Math.exp(-scale[b]!) : 0;
+        slopes[b] = -Math.exp(-scale[b]!);
       }
       return { fromState: 1, fromOutput: 0 };
     }
     const { alpha, noise } = chain.levels;
     const certainty = certaintyAt(anchorStep);
-    if (k === anchorStep) {
+    const ratio = alpha[anchorStep]! / alpha[k]!;
+    const added = noise[anchorStep]! ** 2 - (ratio * noise[k]!) ** 2;
+    if (!(added > 1e-12 * noise[anchorStep]! ** 2)) {
       // An anchor beside the root, at the root's own level: f moves with the state by V alpha / noise^2.
       const slope = alpha[k]! / noise[k]! ** 2;
       for (let b = 0; b < bands; b++) gains[b] = slope / (Math.exp(scale[b]!) * prior[b]! + certainty);
+      slopes.fill(0);
       return { fromState: 1, fromOutput: 0 };
     }
-    const ratio = alpha[anchorStep]! / alpha[k]!;
-    const added = noise[anchorStep]! ** 2 - (ratio * noise[k]!) ** 2;
     const variance = 1 / (1 / noise[k]! ** 2 + ratio ** 2 / added);
     const fromOutput = (variance * alpha[k]!) / noise[k]! ** 2;
     for (let b = 0; b < bands; b++) {
