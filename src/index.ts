@@ -3,7 +3,6 @@ export { type Drafter, type Evaluation, noDraft } from "./core/drafter.js";
 export { type ErrorCode, SpecdiffError } from "./core/errors.js";
 export {
   type Progress,
-  type RoundRecord,
   type SampleOptions,
   type SampleResult,
   SamplingError,
@@ -11,10 +10,11 @@ export {
 } from "./core/loop.js";
 export { Meter, type Model, type Outputs, type Rows } from "./core/model.js";
 export { Purpose, RandomStream } from "./core/random.js";
-export type { RunRecord } from "./core/record.js";
+export type { RoundRecord, RunRecord } from "./core/record.js";
 export type { Carry } from "./core/slot.js";
 export type { Verdict, Verifier, VerifierRandom, Window } from "./core/verifier.js";
-export { fixedWindow, type RoundStart, replayWindows, type WindowPolicy } from "./core/window-policy.js";
+export { fixedWindow, type RoundStart, replayWindows, type TickCost, type WindowPolicy } from "./core/window-policy.js";
 export { createDrafter, type DraftContext, frozen, independent, posterior } from "./drafters/index.js";
 export { plain } from "./plain.js";
 export { block, reflection, verifierNamed, verifiers } from "./verifiers/index.js";
+export { type AutoWindowOptions, autoWindow } from "./windows/auto.js";

@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
-import { type RoundRecord, type SampleResult, SamplingError } from "../core/loop.js";
+import { type SampleResult, SamplingError } from "../core/loop.js";
+import type { RoundRecord } from "../core/record.js";
 import type { Carry } from "../core/slot.js";
 import { imageGrid, npy, type Pipeline, type RunOptions } from "../node/index.js";
 import { reexportAdvice } from "../onnx/index.js";

@@ -6,8 +6,9 @@ import { testChain, testModel } from "../testing/targets.js";
 import { reflection } from "../verifiers/reflection.js";
 import type { Chain } from "./chain.js";
 import type { Drafter } from "./drafter.js";
-import { type RoundRecord, type SampleOptions, SamplingError, sample } from "./loop.js";
+import { type SampleOptions, SamplingError, sample } from "./loop.js";
 import type { Model } from "./model.js";
+import type { RoundRecord } from "./record.js";
 import type { Verifier } from "./verifier.js";
 import { fixedWindow, replayWindows } from "./window-policy.js";
 

@@ -3,7 +3,7 @@ import type { Drafter, Evaluation } from "./drafter.js";
 import { type ErrorCode, requireInteger, SpecdiffError } from "./errors.js";
 import { Meter, type Model, type Outputs, RowBuffer } from "./model.js";
 import { RandomStream } from "./random.js";
-import { LogHistogram, type RunRecord } from "./record.js";
+import { LogHistogram, type RoundRecord, type RunRecord } from "./record.js";
 import { type Carry, Slot } from "./slot.js";
 import type { Verifier } from "./verifier.js";
 import type { WindowPolicy } from "./window-policy.js";
@@ -53,24 +53,6 @@ export interface Progress {
   readonly calls: number;
   readonly trajectoryCalls: number;
   readonly acceptance: number | null;
-}
-
-/** One verified window. */
-export interface RoundRecord {
-  readonly trajectory: number;
-  readonly round: number;
-  /** Step index of the window's root. */
-  readonly step: number;
-  /** Drafted steps. */
-  readonly window: number;
-  /** Drafted steps that were kept. */
-  readonly accepted: number;
-  /** Whether a corrected state was committed after them. */
-  readonly corrected: boolean;
-  /** Target calls the trajectory has taken part in so far. */
-  readonly calls: number;
-  /** delta per position in the window; NaN where the verifier did not look. */
-  readonly delta: readonly number[];
 }
 
 export interface SampleResult {
@@ -203,6 +185,7 @@ class Run {
 
   /** One batched target call in which every trajectory in flight takes part, and the decisions that follow from it. */
   async #tick(): Promise<void> {
+    const before = this.#times();
     do {
       this.#admit();
       await this.#draft();
@@ -210,6 +193,16 @@ class Run {
     } while (this.#settle() > 0 && this.#finishedCount < this.#options.count);
     await this.#evaluate();
     this.#settle();
+    const after = this.#times();
+    this.#options.window.tick?.({
+      rows: after.rows - before.rows,
+      targetMs: after.targetMs - before.targetMs,
+      otherMs: after.wallMs - before.wallMs - (after.targetMs - before.targetMs),
+    });
+  }
+
+  #times() {
+    return { rows: this.#target.rows, targetMs: this.#target.ms, wallMs: performance.now() };
   }
 
   /** Waiting trajectories take the free slots. */
@@ -235,6 +228,7 @@ class Run {
         round: slot.round,
         step: slot.step,
         remaining,
+        rootKnown: slot.known[0] === 1,
       });
       requireInteger(`window chosen by ${this.#options.window.name}`, chosen, 1, this.#options.window.longest);
       slot.window.drafted = Math.min(chosen, remaining);
@@ -392,7 +386,7 @@ class Run {
     }
     this.#rounds++;
     this.#committed += verdict.tip + (verdict.corrected ? 1 : 0);
-    this.#options.onRound?.({
+    const round: RoundRecord = {
       trajectory: slot.trajectory,
       round: slot.round,
       step: slot.step,
@@ -401,7 +395,9 @@ class Run {
       corrected: verdict.corrected,
       calls: slot.calls,
       delta: Array.from(verdict.delta.subarray(0, window.drafted)),
-    });
+    };
+    this.#options.window.observe?.(round);
+    this.#options.onRound?.(round);
     if (this.#drafter.observe) {
       const evaluated: Evaluation[] = [];
       for (let node = 0; node <= window.drafted; node++) if (slot.known[node]) evaluated.push(slot.evaluation(node));

@@ -35,6 +35,24 @@ export interface RunRecord {
   readonly engineMs: number;
 }
 
+/** One verified window. */
+export interface RoundRecord {
+  readonly trajectory: number;
+  readonly round: number;
+  /** Step index of the window's root. */
+  readonly step: number;
+  /** Drafted steps. */
+  readonly window: number;
+  /** Drafted steps that were kept. */
+  readonly accepted: number;
+  /** Whether a corrected state was committed after them. */
+  readonly corrected: boolean;
+  /** Target calls the trajectory has taken part in so far. */
+  readonly calls: number;
+  /** delta per position in the window; NaN where the verifier did not look. */
+  readonly delta: readonly number[];
+}
+
 /** Quantiles in constant memory: bins of equal width in the logarithm, 32 per factor 2, for values from 1e-9 to 1e9. */
 export class LogHistogram {
   readonly #bins = new Float64Array(1920);

@@ -1,4 +1,5 @@
 import { requireInteger, SpecdiffError } from "./errors.js";
+import type { RoundRecord } from "./record.js";
 
 /** What a policy may look at: finished rounds only, never unused noise. */
 export interface RoundStart {
@@ -8,6 +9,17 @@ export interface RoundStart {
   readonly step: number;
   /** Steps left to the end of the chain, at least 1. */
   readonly remaining: number;
+  /** Whether the target's output at the root is known already, so that its row is free. */
+  readonly rootKnown: boolean;
+}
+
+/** What one tick of the loop took. */
+export interface TickCost {
+  /** Rows of the target. */
+  readonly rows: number;
+  readonly targetMs: number;
+  /** Drafter and engine. */
+  readonly otherMs: number;
 }
 
 /** Chooses how many steps to draft. The loop cuts the answer to what remains. */
@@ -16,6 +28,10 @@ export interface WindowPolicy {
   /** No window is longer than this. */
   readonly longest: number;
   choose(start: RoundStart): number;
+  /** Told of every finished round. */
+  observe?(round: RoundRecord): void;
+  /** Told of every tick's cost. What depends on time changes which samples come out, not their law: log the plan. */
+  tick?(cost: TickCost): void;
 }
 
 /** The same window every round. */
