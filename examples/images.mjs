@@ -17,4 +17,6 @@ await pipeline.close();
 
 mkdirSync("out", { recursive: true });
 writeFileSync("out/horses-and-ships.png", imageGrid(samples, pipeline.shape));
-console.log(`\n${record.speedup?.toFixed(2)} steps a call, acceptance ${record.acceptance?.toFixed(2)}: out/horses-and-ships.png`);
+console.log(
+  `\n${record.speedup?.toFixed(2)} steps a call, acceptance ${record.acceptance?.toFixed(2)}: out/horses-and-ships.png`,
+);
