@@ -40,7 +40,10 @@ interface Outcome {
 /** Runs the program; `interruptAt` sends Ctrl-C once standard error matches. */
 function specdiff(args: readonly string[], interruptAt?: RegExp): Promise<Outcome> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [main, ...args], { cwd: scratch });
+    const child = spawn(process.execPath, [main, ...args], {
+      cwd: scratch,
+      env: { ...process.env, XDG_CACHE_HOME: join(scratch, "cache") },
+    });
     const outcome = { stdout: "", stderr: "" };
     let interrupted = false;
     child.stdout.on("data", (text) => {
@@ -144,6 +147,40 @@ describe("specdiff generate", () => {
       arrays.push(await readFile(join(scratch, "s.npy")));
     }
     assert.deepEqual(arrays[0], arrays[1]);
+  });
+
+  it("chooses windows by what pays here, and replays what it chose", async () => {
+    const model = await folder("auto", "plain");
+    const run = (...args: string[]) => specdiff(["generate", "--no-check", "--model", model, ...args]);
+    const first = await run(
+      "--count",
+      "3",
+      "--steps",
+      "25",
+      "--window",
+      "auto",
+      "--json",
+      "auto.json",
+      "--samples",
+      "a.npy",
+    );
+    assert.equal(first.code, 0, first.stderr);
+    assert.match(first.stderr, /a call of one row takes .* \(measured in/);
+    const { plan, window, config } = await json(join(scratch, "auto.json"));
+    assert.equal(window, undefined);
+    assert.equal(config.window, "auto");
+    assert.equal(plan.length, 3);
+    const again = await run("--replay", "auto.json", "--in-flight", "2", "--json", "b.json", "--samples", "b.npy");
+    assert.equal(again.code, 0, again.stderr);
+    assert.deepEqual(await readFile(join(scratch, "b.npy")), await readFile(join(scratch, "a.npy")));
+    const cached = await run("--count", "1", "--steps", "5", "--window", "auto");
+    assert.match(cached.stderr, /\(measured before\)/);
+    const other = await specdiff(["generate", "--model", await folder("other", "plain"), "--replay", "auto.json"]);
+    assert.equal(other.code, 2);
+    assert.match(other.stderr, /is of the model auto, not of other/);
+    const none = await run("--replay", "a.npy");
+    assert.equal(none.code, 5);
+    assert.match(none.stderr, /cannot read the record a.npy/);
   });
 
   it("takes the classes in turn, by name or number", async () => {

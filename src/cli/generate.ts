@@ -1,11 +1,15 @@
+import { readFile } from "node:fs/promises";
 import { Command, Option } from "commander";
+import { SpecdiffError } from "../core/errors.js";
 import { type SampleResult, SamplingError } from "../core/loop.js";
 import type { RoundRecord } from "../core/record.js";
 import type { Carry } from "../core/slot.js";
-import { imageGrid, npy, type Pipeline, type RunOptions } from "../node/index.js";
+import { replayWindows, type WindowPolicy } from "../core/window-policy.js";
+import { imageGrid, knownCost, npy, type Pipeline, type RunOptions, timeOf } from "../node/index.js";
 import { reexportAdvice } from "../onnx/index.js";
 import { assertChecked, selfCheck } from "../pipeline/check.js";
 import { verifiers } from "../verifiers/index.js";
+import { autoWindow } from "../windows/auto.js";
 import { exitCodeOf, explain } from "./exit.js";
 import { assertWritable, writeAll } from "./files.js";
 import { type ModelFlags, modelOptions, numberFrom, openModel, runOptionsOf, wholeNumber } from "./options.js";
@@ -18,7 +22,7 @@ interface Flags extends ModelFlags {
   churn?: number;
   draft: string;
   coupling: string;
-  window: number;
+  window: number | "auto";
   carry: Carry;
   leaves: "on" | "off";
   inFlight: number;
@@ -29,6 +33,7 @@ interface Flags extends ModelFlags {
   json: string;
   samples?: string;
   rounds?: boolean;
+  replay?: string;
   compare?: boolean;
   check: boolean;
 }
@@ -38,6 +43,7 @@ Examples:
   specdiff generate                                       16 CIFAR-10 images, out/grid.png and out/record.json
   specdiff generate --count 64 --class cat dog --seed 7   cats and dogs in turn
   specdiff generate --compare                             the same number by plain sampling too, and both costs
+  specdiff generate --window auto                         speculate only as far as it saves seconds on this machine
   specdiff generate --draft independent --window 6        draft with the small network
   specdiff generate --model my-model --steps 50 --draft frozen:epsilon --samples x.npy
 
@@ -64,13 +70,17 @@ export function generateCommand(): Command {
     .addOption(
       new Option(
         "--draft <name>",
-        "frozen, frozen:x0|velocity|epsilon|score|drift|increment, independent, or none for plain sampling",
-      ).default("frozen"),
+        "posterior, frozen, frozen:x0|velocity|epsilon|score|drift|increment, independent, or none for plain sampling",
+      ).default("posterior"),
     )
     .addOption(
-      new Option("--coupling <name>", "how a window is verified").choices(Object.keys(verifiers)).default("reflection"),
+      new Option("--coupling <name>", "how a window is verified").choices(Object.keys(verifiers)).default("block"),
     )
-    .addOption(new Option("--window <l>", "steps drafted per round").argParser(wholeNumber(1)).default(10))
+    .addOption(
+      new Option("--window <l>", "steps drafted per round; auto: what pays on this machine, never if nothing does")
+        .argParser((text) => (text === "auto" ? text : wholeNumber(1)(text)))
+        .default(10),
+    )
     .addOption(
       new Option("--carry <rule>", "which known output anchors the next draft")
         .choices(["none", "parent", "nearest"])
@@ -88,13 +98,16 @@ export function generateCommand(): Command {
     .addOption(new Option("--json <file>", "record of the run").default("out/record.json"))
     .addOption(new Option("--samples <npy>", "the samples as float32 array, count x shape"))
     .addOption(new Option("--rounds", "list every round in the record"))
+    .addOption(new Option("--replay <record>", "sample again what this record of a run describes, to the bit"))
     .addOption(new Option("--no-check", "skip the self-check of the model (a second or so)"))
     .addOption(new Option("--compare", "also run plain sampling and report both"))
     .addHelpText("after", EXAMPLES)
     .action(generate);
 }
 
-async function generate(flags: Flags): Promise<void> {
+async function generate(given: Flags): Promise<void> {
+  const recorded = given.replay === undefined ? undefined : await readRecord(given.replay);
+  const flags: Flags = { ...given, ...recorded?.config };
   const files = [flags.out, flags.json, ...(flags.samples ? [flags.samples] : [])];
   for (const file of files) await assertWritable(file);
   const abort = new AbortController();
@@ -106,6 +119,12 @@ async function generate(flags: Flags): Promise<void> {
   process.on("SIGINT", onInterrupt);
   const pipeline = await openModel(flags);
   try {
+    if (recorded && recorded.model !== pipeline.folder.name) {
+      throw new SpecdiffError(
+        "bad-argument",
+        `the record ${flags.replay} is of the model ${recorded.model}, not of ${pipeline.folder.name}; name the same --model`,
+      );
+    }
     const rounds: RoundRecord[] = [];
     const options: RunOptions = {
       ...(await runOptionsOf(flags)),
@@ -113,7 +132,6 @@ async function generate(flags: Flags): Promise<void> {
       seed: flags.seed,
       draft: flags.draft,
       coupling: flags.coupling,
-      window: flags.window,
       carry: flags.carry,
       leaves: flags.leaves === "on",
       inFlight: flags.inFlight,
@@ -126,8 +144,11 @@ async function generate(flags: Flags): Promise<void> {
       const findings = await selfCheck(pipeline, { ...options, providers: flags.provider });
       assertChecked(pipeline.folder.name, findings);
     }
+    const window = await windowOf(pipeline, flags, options, recorded?.plan);
     const speculative = await attempt(pipeline, flags.draft === "none" ? "plain" : "speculative", {
       ...options,
+      window,
+      plan: flags.window === "auto",
       ...(flags.rounds && { onRound: (round: RoundRecord) => rounds.push(round) }),
     });
     const plain =
@@ -139,6 +160,48 @@ async function generate(flags: Flags): Promise<void> {
     process.off("SIGINT", onInterrupt);
     await pipeline.close();
   }
+}
+
+/** The window policy of the flags; for "auto" from the cost of calls on this machine, said on standard error. */
+async function windowOf(
+  pipeline: Pipeline,
+  flags: Flags,
+  options: RunOptions,
+  plan: number[][] | undefined,
+): Promise<number | WindowPolicy> {
+  if (plan) return replayWindows(plan);
+  if (flags.window !== "auto") return flags.window;
+  const { curve, measuredMs } = await knownCost(
+    pipeline,
+    { providers: flags.provider, threads: flags.threads },
+    options,
+  );
+  const source = measuredMs > 0 ? `measured in ${(measuredMs / 1000).toFixed(1)} s` : "measured before";
+  process.stderr.write(
+    `specdiff: a call of one row takes ${curve.points[0]!.ms.toFixed(1)} ms, a further row ${curve.marginalMs.toFixed(1)} ms (${source}): ` +
+      `at most ${Math.max(1, curve.bound).toFixed(2)} times sooner for a single trajectory\n`,
+  );
+  return autoWindow({ cost: (rows) => timeOf(curve, rows) });
+}
+
+interface RecordedRun {
+  readonly model: string;
+  readonly config: Partial<Flags>;
+  readonly plan: number[][] | undefined;
+}
+
+/** The settings of an earlier run, and its windows where they were chosen as it ran. */
+async function readRecord(path: string): Promise<RecordedRun> {
+  let record: Partial<RecordedRun>;
+  try {
+    record = JSON.parse(await readFile(path, "utf8"));
+  } catch (cause) {
+    throw new SpecdiffError("file", `cannot read the record ${path}: ${(cause as Error).message}`, { cause });
+  }
+  if (typeof record?.config !== "object") {
+    throw new SpecdiffError("file", `${path} is no record of specdiff generate: it has no "config"`);
+  }
+  return { model: record.model ?? "", config: record.config, plan: record.plan };
 }
 
 /** A run whose finished part survives its error. */
@@ -180,7 +243,7 @@ async function store(
       );
     if (flags.samples) files.push([flags.samples, npy(done.samples, [done.count, ...pipeline.shape])]);
   }
-  const { model, out, json, samples, compare, rounds: listed, ...config } = flags;
+  const { model, out, json, samples, compare, rounds: listed, replay, check, ...config } = flags;
   const record = {
     ...publicRecord(result),
     ...(plain && {
@@ -195,6 +258,7 @@ async function store(
     finishedTrajectories: result.finished.flatMap((finished, n) => (finished ? [n] : [])),
     versions: versions(),
     ...(listed && { roundList: rounds }),
+    ...(result.plan && { plan: result.plan }),
   };
   files.push([flags.json, `${JSON.stringify(record, null, 2)}\n`]);
   const errors = await writeAll(files);
@@ -217,7 +281,7 @@ function publicRecord({ record }: SampleResult) {
 
 function summary(
   flags: Flags,
-  { record }: SampleResult,
+  { record, plan }: SampleResult,
   plain: SampleResult | undefined,
   files: readonly string[],
 ): string {
@@ -244,6 +308,8 @@ function summary(
   ];
   if (record.draftCalls > 0)
     lines.push(`The draft network made ${record.draftCalls} calls of its own with ${record.draftRows} rows.`);
+  if (plan?.every((windows) => windows.every((length) => length === 1)))
+    lines.push("No window promised to save time on this machine, so every step was sampled plainly.");
   if (plain) lines.push(verdict(record, plain.record));
   lines.push(`Wrote ${files.join(", ")}`, "");
   return lines.join("\n");

@@ -229,6 +229,7 @@ class Run {
         step: slot.step,
         remaining,
         rootKnown: slot.known[0] === 1,
+        inFlight: this.#active.length,
       });
       requireInteger(`window chosen by ${this.#options.window.name}`, chosen, 1, this.#options.window.longest);
       slot.window.drafted = Math.min(chosen, remaining);

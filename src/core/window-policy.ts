@@ -11,6 +11,8 @@ export interface RoundStart {
   readonly remaining: number;
   /** Whether the target's output at the root is known already, so that its row is free. */
   readonly rootKnown: boolean;
+  /** Trajectories that share the next call, this one included. */
+  readonly inFlight: number;
 }
 
 /** What one tick of the loop took. */

@@ -1,7 +1,7 @@
 import { SpecdiffError } from "../core/errors.js";
 import { type SampleOptions, type SampleResult, sample } from "../core/loop.js";
 import type { Model } from "../core/model.js";
-import { fixedWindow } from "../core/window-policy.js";
+import { fixedWindow, type WindowPolicy } from "../core/window-policy.js";
 import { createDrafter, type DraftContext } from "../drafters/index.js";
 import type { Conditions, Guidance, OnnxNetwork } from "../onnx/network.js";
 import type { Session } from "../onnx/session.js";
@@ -56,12 +56,12 @@ export interface RunOptions
   readonly count: number;
   /** Default 0. */
   readonly seed?: number;
-  /** "frozen:x0", "independent", "none", .. Default "frozen". */
+  /** "posterior", "frozen:x0", "independent", "none", .. Default "posterior". */
   readonly draft?: string;
-  /** How a window is verified. Default "reflection". */
+  /** How a window is verified. Default "block". */
   readonly coupling?: string;
-  /** Steps drafted per round. Default 10. */
-  readonly window?: number;
+  /** Steps drafted per round, or what chooses them. Default 10. */
+  readonly window?: number | WindowPolicy;
 }
 
 export interface Pipeline {
@@ -138,8 +138,8 @@ export async function openPipeline(folder: ModelFolder, opener: Opener, changes:
       const {
         count,
         seed = 0,
-        draft: name = "frozen",
-        coupling = "reflection",
+        draft: name = "posterior",
+        coupling = "block",
         window = 10,
         maxRows,
         steps: _steps,
@@ -169,7 +169,7 @@ export async function openPipeline(folder: ModelFolder, opener: Opener, changes:
         ...common,
         drafter: createDrafter(name, context),
         verifier: verifierNamed(coupling),
-        window: fixedWindow(window),
+        window: typeof window === "number" ? fixedWindow(window) : window,
       });
     },
     ...(folder.decoder && {

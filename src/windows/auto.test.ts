@@ -27,8 +27,8 @@ const options = (extra: Partial<SampleOptions>): SampleOptions => ({
   ...extra,
 });
 /** A policy that is not told the time: its choices follow from the cost alone. */
-const timeless = (cost: (rows: number) => number, inFlight = 1) => {
-  const { tick: _, ...policy } = autoWindow({ cost, inFlight });
+const timeless = (cost: (rows: number) => number) => {
+  const { tick: _, ...policy } = autoWindow({ cost });
   return policy;
 };
 
@@ -67,8 +67,8 @@ describe("automatic windows", () => {
   it("count the rows of everybody in flight", async () => {
     // Sixteen in flight fill the machine: beyond 16 rows a call costs its rows.
     const cost = (rows: number) => Math.max(16, rows);
-    const crowded = await sample(options({ window: timeless(cost, 16), plan: true, count: 16, inFlight: 16 }));
-    const alone = await sample(options({ window: timeless(cost, 1), plan: true }));
+    const crowded = await sample(options({ window: timeless(cost), plan: true, count: 16, inFlight: 16 }));
+    const alone = await sample(options({ window: timeless(cost), plan: true, inFlight: 1 }));
     const longest = (plan: readonly (readonly number[])[]) => Math.max(...plan.flat());
     assert.ok(longest(crowded.plan!) <= 2);
     assert.ok(longest(alone.plan!) > 4);
@@ -85,11 +85,11 @@ describe("automatic windows", () => {
     assertLaw(await terminalLaw(law, testModel(5), speculation(), 4000, 1));
   });
   it("can be replayed to the bit, measured time or not", async () => {
-    const auto = await sample(options({ window: autoWindow({ cost: () => 1, inFlight: 6 }), plan: true }));
+    const auto = await sample(options({ window: autoWindow({ cost: () => 1 }), plan: true }));
     const again = await sample(options({ window: replayWindows(auto.plan!), inFlight: 2 }));
     assert.deepEqual(again.samples, auto.samples);
   });
   it("refuse a cost that is not a time", () => {
-    assert.throws(() => autoWindow({ cost: () => Number.NaN }), /the cost of 1 rows is NaN/);
+    assert.throws(() => autoWindow({ cost: () => Number.NaN }), /the cost of 1 row is NaN/);
   });
 });

@@ -6,8 +6,6 @@ import { upperTail } from "../verifiers/normal.js";
 export interface AutoWindowOptions {
   /** Time of one target call with this many rows, in ms: see `measureCost`. Must grow with rows, 1 and above. */
   readonly cost: (rows: number) => number;
-  /** Trajectories that share a call. Default 1. */
-  readonly inFlight?: number;
   /** No window is longer. Default 24. */
   readonly longest?: number;
 }
@@ -30,18 +28,21 @@ const NEWEST = 0.5;
  * a call with its rows, and the drafter's and engine's time as measured so far. The best E(L) / time is taken if it beats
  * plain sampling by 5 %, else the window is 1: with leaves evaluated that is plain sampling, a row and a step per call.
  */
-export function autoWindow({ cost, inFlight = 1, longest = 24 }: AutoWindowOptions): WindowPolicy {
-  const single = cost(inFlight);
-  if (!(single > 0))
-    throw new SpecdiffError("bad-argument", `the cost of ${inFlight} rows is ${single}; it must be above 0 ms`);
+export function autoWindow({ cost, longest = 24 }: AutoWindowOptions): WindowPolicy {
+  const single = cost(1);
+  if (!(single > 0)) throw new SpecdiffError("bad-argument", `the cost of 1 row is ${single}; it must be above 0 ms`);
   const trajectories = new Map<number, { delta: number; plainRounds: number }>();
   const latestAt: number[] = [];
+  let sharing = 1;
   let otherPerRow = 0;
 
-  const timeOf = (rows: number) => cost(inFlight * rows) + inFlight * rows * otherPerRow;
-  const plainRate = 1 / single;
   /** Best window for this delta, and its steps per ms. */
-  const best = (delta: number, rootKnown: boolean, most: number): { length: number; rate: number } => {
+  const best = (
+    delta: number,
+    rootKnown: boolean,
+    most: number,
+    inFlight: number,
+  ): { length: number; rate: number } => {
     let survival = 1;
     let expected = 0;
     let choice = { length: 1, rate: 0 };
@@ -50,7 +51,8 @@ export function autoWindow({ cost, inFlight = 1, longest = 24 }: AutoWindowOptio
       const own = distance > 0 ? delta * Math.sqrt(distance) : rootKnown ? 0 : ROOT_SHARE * delta;
       survival *= 2 * upperTail(own / 2);
       expected += survival;
-      const rate = (expected + 1 - survival) / timeOf(rootKnown ? length : length + 1);
+      const rows = inFlight * (rootKnown ? length : length + 1);
+      const rate = (expected + 1 - survival) / (cost(rows) + rows * otherPerRow);
       if (rate > choice.rate) choice = { length, rate };
     }
     return choice;
@@ -59,20 +61,22 @@ export function autoWindow({ cost, inFlight = 1, longest = 24 }: AutoWindowOptio
   return {
     name: "auto",
     longest,
-    choose({ trajectory, step, remaining, rootKnown }: RoundStart): number {
+    choose({ trajectory, step, remaining, rootKnown, inFlight }: RoundStart): number {
       let own = trajectories.get(trajectory);
       if (!own) {
         own = { delta: latestAt[step] ?? FIRST_DELTA, plainRounds: 0 };
         trajectories.set(trajectory, own);
       }
       const most = Math.min(longest, remaining);
-      const choice = best(own.delta, rootKnown, most);
+      sharing = inFlight;
+      const plainRate = 1 / cost(inFlight);
+      const choice = best(own.delta, rootKnown, most, inFlight);
       if (choice.rate > MARGIN * plainRate) {
         own.plainRounds = 0;
         return choice.length;
       }
       own.plainRounds++;
-      const hopeful = best(0, true, most).rate > MARGIN * plainRate;
+      const hopeful = best(0, true, most, inFlight).rate > MARGIN * plainRate;
       if (!hopeful || own.plainRounds % PROBE_AFTER !== 0) return 1;
       return Math.min(2, most);
     },
@@ -92,7 +96,7 @@ export function autoWindow({ cost, inFlight = 1, longest = 24 }: AutoWindowOptio
     },
     tick({ rows, otherMs }: TickCost): void {
       // Calls of plain sampling have nothing to draft and would make drafting look free.
-      if (rows > inFlight) otherPerRow += 0.1 * (otherMs / rows - otherPerRow);
+      if (rows > sharing) otherPerRow += 0.1 * (otherMs / rows - otherPerRow);
     },
   };
 }
