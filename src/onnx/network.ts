@@ -67,7 +67,10 @@ function modelOf(
   const passes = guidance ? [conditions, { ...conditions, ...guidance.unconditional }] : [conditions];
   const missing = extras.filter(({ name }) => !Object.hasOwn(conditions, name));
   if (missing.length > 0) {
-    throw new SpecdiffError("bad-argument", `${label} also needs ${listOf(missing)}; give them as conditions`);
+    throw new SpecdiffError(
+      "bad-argument",
+      `${label} also needs ${listOf(missing)}; give them as conditions (--condition NAME=FILE.npy)`,
+    );
   }
   const unknown = Object.keys(passes.at(-1)!).filter((name) => !extras.some((extra) => extra.name === name));
   if (unknown.length > 0) {

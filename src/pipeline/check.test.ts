@@ -2,8 +2,11 @@ import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { SpecdiffError } from "../core/errors.js";
+import type { Rows } from "../core/model.js";
 import { fromPretrained } from "../node/index.js";
+import { scheduleFromConfig } from "../schedules/index.js";
 import { assertChecked, type Finding, rowTolerance, selfCheck } from "./check.js";
+import type { Pipeline } from "./pipeline.js";
 
 const flow = { _class_name: "FlowMatchEulerDiscreteScheduler", num_train_timesteps: 1000, shift: 1 };
 const ddpm = { _class_name: "DDPMScheduler", num_train_timesteps: 1000, beta_schedule: "squaredcos_cap_v2" };
@@ -114,6 +117,85 @@ describe("the self-check", () => {
       (error) => error instanceof SpecdiffError && error.code === "bad-output" && /returns NaN/.test(error.message),
     );
     await pipeline.close();
+  });
+
+  describe("with exact denoisers of a mixture, whatever the schedule", () => {
+    const centres = [
+      [1, 1, -1, 0.5, -1, 0, 1, 1],
+      [-1, 0.5, 1, -1, 0, 1, -1, 1],
+      [0, -1, 1, 1, 1, -1, 0.5, -1],
+    ];
+    /** E[x0 | x = alpha x0 + noise eps] for equal parts N(centre, 0.2^2 I). */
+    function posteriorMean(x: Float64Array, alpha: number, noise: number): number[] {
+      const v = alpha ** 2 * 0.04 + noise ** 2;
+      const logs = centres.map((c) => -c.reduce((sum, m, i) => sum + (x[i]! - alpha * m) ** 2, 0) / (2 * v));
+      const weights = logs.map((log) => Math.exp(log - Math.max(...logs)));
+      const total = weights.reduce((a, b) => a + b);
+      return Array.from(x, (value, i) =>
+        centres.reduce((sum, c, j) => {
+          const own = c[i]! + ((alpha * 0.04) / v) * (value - alpha * c[i]!);
+          return sum + (weights[j]! / total) * own;
+        }, 0),
+      );
+    }
+    /** What a perfect network for `trained` returns, asked through the schedule of `read`. */
+    function perfect(trained: Record<string, unknown>, read: Record<string, unknown>): Pipeline {
+      const { alpha, noise, readout } = scheduleFromConfig(trained, { steps: 16, sampler: "ancestral", churn: 1 });
+      const network = {
+        dim: 8,
+        evaluate({ count, step, states }: Rows) {
+          const out = new Float64Array(8 * count);
+          for (let row = 0; row < count; row++) {
+            const k = step[row]!;
+            const x = states.slice(8 * row, 8 * row + 8).map((value) => value / readout.inputScale[k]!);
+            const x0 = posteriorMean(x, alpha[k]!, noise[k]!);
+            for (let i = 0; i < 8; i++) out[8 * row + i] = (x0[i]! - readout.p[k]! * x[i]!) / readout.q[k]!;
+          }
+          return out;
+        },
+      };
+      const tensor = { name: "sample", type: "float32", shape: ["batch", 8] };
+      return {
+        scheduler: read,
+        networkModel: () => network,
+        target: { state: tensor, output: tensor },
+      } as unknown as Pipeline;
+    }
+    const cases: [trained: Record<string, unknown>, wrong: string[]][] = [
+      [{ _class_name: "DDPMScheduler", prediction_type: "epsilon", clip_sample: false }, ["sample", "v_prediction"]],
+      [
+        {
+          _class_name: "DDIMScheduler",
+          prediction_type: "sample",
+          beta_schedule: "scaled_linear",
+          clip_sample_range: 2,
+        },
+        ["epsilon", "v_prediction"],
+      ],
+      [
+        {
+          _class_name: "DDPMScheduler",
+          prediction_type: "v_prediction",
+          rescale_betas_zero_snr: true,
+          timestep_spacing: "trailing",
+          clip_sample: false,
+        },
+        ["sample"], // epsilon is refused by the schedule itself: it starts from pure noise
+      ],
+      [{ _class_name: "EulerAncestralDiscreteScheduler", prediction_type: "epsilon" }, ["sample", "v_prediction"]],
+      [{ _class_name: "EDMEulerScheduler", prediction_type: "epsilon" }, ["v_prediction"]],
+      [{ ...flow, shift: 3 }, []],
+    ];
+    for (const [trained, wrongs] of cases) {
+      it(`${trained._class_name} ${trained.prediction_type ?? ""}`, async () => {
+        const right = await selfCheck(perfect(trained, trained));
+        assert.ok(right.at(-1)!.ok, right.at(-1)!.detail);
+        for (const wrong of wrongs) {
+          const findings = await selfCheck(perfect(trained, { ...trained, prediction_type: wrong }));
+          assert.ok(!findings.at(-1)!.ok, `${wrong}: ${findings.at(-1)!.detail}`);
+        }
+      });
+    }
   });
 
   it("asks for exact rows where the arithmetic is exact", () => {

@@ -4,10 +4,13 @@ import { fileURLToPath } from "node:url";
 import { fixedWindow } from "../core/window-policy.js";
 import { frozen } from "../drafters/index.js";
 import { fromPretrained } from "../node/index.js";
+import { fromHalf } from "../onnx/half.js";
+import type { Tensor } from "../onnx/session.js";
 import { denoiser } from "../schedules/index.js";
 import { brokenVerifiers } from "../testing/conformance.js";
 import { assertLaw, pathLaw } from "../testing/law.js";
 import { reflection } from "../verifiers/index.js";
+import { decodeLatents } from "./decoder.js";
 import { readFolder } from "./folder.js";
 
 describe("every form of export is sampled with the law of plain sampling", () => {
@@ -85,5 +88,39 @@ describe("a model folder", () => {
     await assert.rejects(card({ classes: "cat" }), /classes must be a list of names/);
     await assert.rejects(card({ target: "gone.onnx" }), /gone.onnx does not exist/);
     await assert.rejects(card([]), /not a JSON object/);
+  });
+});
+
+describe("latents", () => {
+  const decoder = { file: "vae_decoder/model.onnx", scale: 0.5, shift: 1 };
+  const session = (shape: (string | number)[], type = "float32") => ({
+    inputs: [{ name: "latent_sample", type, shape }],
+    outputs: [{ name: "sample", type, shape: ["batch", 1, "h", "w"] }],
+    async run(feeds: Readonly<Record<string, Tensor>>) {
+      // every number twice, as a decoder that doubles the width
+      const { data } = feeds.latent_sample!;
+      const numbers = data instanceof Uint16Array ? fromHalf(data) : Float32Array.from(data as Float32Array);
+      return { output: Float32Array.from([...numbers, ...numbers]), dims: [1, 1, 1, 2 * numbers.length], ms: 0 };
+    },
+    close: async () => {},
+  });
+  it("are scaled, shifted and decoded one by one, in the decoder's own precision", async () => {
+    for (const type of ["float32", "float16"]) {
+      const { images, shape } = await decodeLatents(
+        session(["b", 1, 1, 2], type),
+        decoder,
+        Float64Array.of(1, 2, 3, 4),
+        [1, 1, 2],
+      );
+      assert.deepEqual(shape, [1, 1, 4]);
+      assert.deepEqual([...images], [3, 5, 3, 5, 7, 9, 7, 9]);
+    }
+  });
+  it("of another shape than the decoder's are refused", async () => {
+    const wrong = decodeLatents(session(["b", 4, "h", "w"]), decoder, new Float64Array(2), [1, 1, 2]);
+    await assert.rejects(
+      wrong,
+      /latents of shape \[batch, 1, 1, 2\]; it has inputs latent_sample \(float32\[b, 4, h, w\]\)/,
+    );
   });
 });
