@@ -24,10 +24,9 @@ for (const batch of [1, 16]) {
   const ratios = [];
   const speedups = [];
   for (let seed = 0; seed < Number(values.repetitions); seed++) {
-    const run = (/** @type {import("speculative-diffusion/node").RunOptions} */ extra) =>
-      pipeline.run({ count: batch, inFlight: batch, steps, seed, ...extra });
-    const plain = () => run({ draft: "none" });
-    const auto = () => run({ window: autoWindow({ cost: (count) => timeOf(curve, count) }) });
+    const options = { count: batch, inFlight: batch, steps, seed };
+    const plain = () => pipeline.run({ ...options, draft: "none" });
+    const auto = () => pipeline.run({ ...options, window: autoWindow({ cost: (rows) => timeOf(curve, rows) }) });
     // Which goes first changes from turn to turn, so that a drift of the machine favours neither.
     const first = seed % 2 ? await auto() : await plain();
     const second = seed % 2 ? await plain() : await auto();

@@ -15,7 +15,7 @@ const MARGIN = 1.05;
 /** Plain rounds of a trajectory before a window of two asks again how good the drafts are. */
 const PROBE_AFTER = 30;
 /** delta one step from the anchor, before anything is known. */
-const FIRST_DELTA = 0.5;
+const FIRST_DELTA = 1;
 /** delta at a root beside its anchor, as a share of that one step from it. */
 const ROOT_SHARE = 0.4;
 /** Weight of a round against all before it. */
@@ -51,7 +51,8 @@ export function autoWindow({ cost, longest = 24 }: AutoWindowOptions): WindowPol
       const own = distance > 0 ? delta * Math.sqrt(distance) : rootKnown ? 0 : ROOT_SHARE * delta;
       survival *= 2 * upperTail(own / 2);
       expected += survival;
-      const rows = inFlight * (rootKnown ? length : length + 1);
+      // A rejection leaves a root that is not known yet, which takes a row of the next call.
+      const rows = inFlight * (length + (rootKnown ? 0 : 1) + (1 - survival));
       const rate = (expected + 1 - survival) / (cost(rows) + rows * otherPerRow);
       if (rate > choice.rate) choice = { length, rate };
     }
