@@ -190,6 +190,12 @@ describe("broken exports: a clear message and an exit code, before anything is s
       /main.js is not a .npy file; save it with numpy.save/,
     ],
     [
+      "a provider that is not there",
+      async () => `${standIn("images-epsilon")} --provider nonsense`,
+      3,
+      /with nonsense: .*backend not found.*use cpu/,
+    ],
+    [
       "guidance without a null class",
       async () => `${standIn("images-epsilon")} --guidance 3`,
       2,

@@ -69,7 +69,15 @@ export async function openSession(
       ? InferenceSession.create(source, settings)
       : InferenceSession.create(source, settings));
   } catch (error) {
-    throw new SpecdiffError("bad-model", `ONNX Runtime cannot load ${label}: ${messageOf(error)}`, { cause: error });
+    const providers = (options.executionProviders ?? []).join(", ");
+    const remedy = /^(cpu|wasm)?$/.test(providers)
+      ? ""
+      : "; if the provider is what it lacks, use cpu (in a browser wasm)";
+    throw new SpecdiffError(
+      "bad-model",
+      `ONNX Runtime cannot load ${label} with ${providers}: ${messageOf(error).trim()}${remedy}`,
+      { cause: error },
+    );
   }
   return {
     inputs: describe(session.inputMetadata),

@@ -66,7 +66,8 @@ const SEED = 20_261_123;
  * is then replayed along them without a further call of the target: at each round it sees what it would see, delta follows
  * from the known outputs, and acceptance, 2 Phi(-delta/2), is drawn. Drafted states that are kept have the law of plain ones,
  * so the replay differs from a run in one thing: after a rejection the anchor is taken at the committed state itself, where a
- * run has a neighbour. It is therefore a little hopeful, and the best drafter is run once for real.
+ * run has a neighbour, which is a little hopeful; and acceptance is that of reflection, of which block verification keeps
+ * somewhat more. So the best drafter is run once for real.
  */
 export async function expectation(pipeline: Pipeline, options: ExpectationOptions = {}): Promise<Expectation> {
   const { count = 2, inFlight = 1, repetitions = 5, signal, onProgress } = options;

@@ -2,7 +2,7 @@
 import { assertChecked, fromPretrained, rgba, selfCheck } from "/dist/web/index.js";
 
 globalThis.generate = async ({ model, providers, rows, options }) => {
-  const pipeline = await fromPretrained(`/test/fixtures/models/${model}`, { providers, threads: 1 });
+  const pipeline = await fromPretrained(`/${model}`, { providers, threads: 1 });
   assertChecked(model, await selfCheck(pipeline, { providers }));
   const outputs = await pipeline.networkModel().evaluate({
     ...rows,
