@@ -125,7 +125,7 @@ describe("the self-check", () => {
       [-1, 0.5, 1, -1, 0, 1, -1, 1],
       [0, -1, 1, 1, 1, -1, 0.5, -1],
     ];
-    /** E[x0 | x = alpha x0 + noise eps] for equal parts N(centre, 0.2^2 I). */
+    /** E[x0 | x = alpha x0 + noise eps] for equal parts N(centre, 0.2^2 I); `alpha` carries the scale of the data. */
     function posteriorMean(x: Float64Array, alpha: number, noise: number): number[] {
       const v = alpha ** 2 * 0.04 + noise ** 2;
       const logs = centres.map((c) => -c.reduce((sum, m, i) => sum + (x[i]! - alpha * m) ** 2, 0) / (2 * v));
@@ -139,7 +139,7 @@ describe("the self-check", () => {
       );
     }
     /** What a perfect network for `trained` returns, asked through the schedule of `read`. */
-    function perfect(trained: Record<string, unknown>, read: Record<string, unknown>): Pipeline {
+    function perfect(trained: Record<string, unknown>, read: Record<string, unknown>, scale = 1): Pipeline {
       const { alpha, noise, readout } = scheduleFromConfig(trained, { steps: 16, sampler: "ancestral", churn: 1 });
       const network = {
         dim: 8,
@@ -148,8 +148,8 @@ describe("the self-check", () => {
           for (let row = 0; row < count; row++) {
             const k = step[row]!;
             const x = states.slice(8 * row, 8 * row + 8).map((value) => value / readout.inputScale[k]!);
-            const x0 = posteriorMean(x, alpha[k]!, noise[k]!);
-            for (let i = 0; i < 8; i++) out[8 * row + i] = (x0[i]! - readout.p[k]! * x[i]!) / readout.q[k]!;
+            const x0 = posteriorMean(x, scale * alpha[k]!, noise[k]!);
+            for (let i = 0; i < 8; i++) out[8 * row + i] = (scale * x0[i]! - readout.p[k]! * x[i]!) / readout.q[k]!;
           }
           return out;
         },
@@ -190,6 +190,12 @@ describe("the self-check", () => {
       it(`${trained._class_name} ${trained.prediction_type ?? ""}`, async () => {
         const right = await selfCheck(perfect(trained, trained));
         assert.ok(right.at(-1)!.ok, right.at(-1)!.detail);
+        if (!trained.clip_sample_range) {
+          for (const scale of [0.1, 4]) {
+            const scaled = await selfCheck(perfect(trained, trained, scale));
+            assert.ok(scaled.at(-1)!.ok, `data ${scale} times as large: ${scaled.at(-1)!.detail}`);
+          }
+        }
         for (const wrong of wrongs) {
           const findings = await selfCheck(perfect(trained, { ...trained, prediction_type: wrong }));
           assert.ok(!findings.at(-1)!.ok, `${wrong}: ${findings.at(-1)!.detail}`);

@@ -119,7 +119,7 @@ interface Fit {
   readonly worst: string;
 }
 
-/** Levels looked at, as the angle of noise against signal: nearly noise, to mostly signal. */
+/** Levels looked at, as the angle of noise against signal, alpha sqrt(v): nearly noise, to mostly signal. */
 const ANGLES = [84, 67, 45, 22];
 
 /**
@@ -140,7 +140,7 @@ async function fitOf(network: Model, schedule: Schedule): Promise<Fit> {
   const v = samples.reduce((sum, y) => sum + y * y, 0) / samples.length;
 
   const { clip: _, ...unclipped } = readout; // clipping would hide how wrong an estimate is
-  const levels = ANGLES.map((angle) => nearestLevel(schedule, angle));
+  const levels = ANGLES.map((angle) => nearestLevel(schedule, angle, Math.sqrt(v)));
   const random = new RandomStream(SEED + 1);
   const rows = new RowBuffer(dim);
   const eps = new Float64Array(levels.length * count * dim);
@@ -284,8 +284,8 @@ function nameOf(config: JsonObject): string {
   return `prediction "${predictionOf(config)}" of ${config._class_name}`;
 }
 
-function nearestLevel({ alpha, noise, chain }: Schedule, degrees: number): number {
-  const angle = (k: number) => (Math.atan2(noise[k]!, alpha[k]!) * 180) / Math.PI;
+function nearestLevel({ alpha, noise, chain }: Schedule, degrees: number, size: number): number {
+  const angle = (k: number) => (Math.atan2(noise[k]!, size * alpha[k]!) * 180) / Math.PI;
   return chain.time.reduce(
     (best, _, k) => (Math.abs(angle(k) - degrees) < Math.abs(angle(best) - degrees) ? k : best),
     0,

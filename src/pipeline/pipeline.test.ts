@@ -16,8 +16,10 @@ import { readFolder } from "./folder.js";
 describe("every form of export is sampled with the law of plain sampling", () => {
   for (const name of [
     "images-epsilon",
+    "images-sample",
     "images-v-classes",
     "images-flow-half",
+    "vectors-epsilon",
     "vectors-epsilon-scalar",
     "vectors-sample",
     "vectors-v",
