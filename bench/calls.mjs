@@ -1,6 +1,7 @@
 // @ts-check
 // Calls that speculation saves on a model, every drafter against plain sampling: same chain, same seeds, same run.
-//   node bench/calls.mjs [--model DIR] [--count 20] [--steps 100] [--churn 1] [--window 10] [--json FILE]
+//   node bench/calls.mjs [--model DIR] [--count 20] [--steps 100] [--churn 1] [--window 10]
+//     [--drafts posterior,frozen:velocity] [--json FILE]
 // The chain is the reverse SDE of the model's scheduler_config.json: for the shipped model the linear interpolant on
 // t = linspace(1, 0, K + 1), deterministic first and last step, network prediction "flow".
 import { fileURLToPath } from "node:url";
@@ -15,6 +16,7 @@ const { values } = parseArgs({
     steps: { type: "string", default: "100" },
     churn: { type: "string", default: "1" },
     window: { type: "string", default: "10" },
+    drafts: { type: "string", default: "" },
     json: { type: "string" },
   },
 });
@@ -22,6 +24,7 @@ const count = Number(values.count);
 const steps = Number(values.steps);
 const churn = Number(values.churn);
 const window = Number(values.window);
+const wanted = values.drafts.split(",").filter((name) => name !== "");
 const pipeline = await fromPretrained(values.model);
 
 /** @typedef {{ draft: string, coupling?: string, carry?: "none" | "parent" | "nearest", leaves?: boolean, note?: string }} Case */
@@ -40,7 +43,9 @@ const cases = [
   ...(pipeline.folder.draft ? [{ draft: "independent", note: "draft network calls apart" }] : []),
 ];
 const rows = [];
-for (const { draft, coupling = "reflection", carry = "nearest", leaves = true, note = "" } of cases) {
+for (const { draft, coupling = "reflection", carry = "nearest", leaves = true, note = "" } of cases.filter(
+  ({ draft }) => wanted.length === 0 || wanted.includes(draft),
+)) {
   const calls = new Float64Array(count);
   const { record } = await pipeline.run({
     count,
