@@ -57,10 +57,10 @@ const pipeline = await fromPretrained(
   { threads: 1 },
 );
 const rowsOfShares = [];
-for (const [draft, coupling] of [
-  ["none", "block"],
-  ["frozen:x0", "reflection"],
-  ["posterior", "block"],
+for (const { draft, coupling } of [
+  { draft: "none", coupling: "block" },
+  { draft: "frozen:x0", coupling: "reflection" },
+  { draft: "posterior", coupling: "block" },
 ]) {
   const engine = [];
   const drafter = [];
