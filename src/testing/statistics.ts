@@ -1,14 +1,9 @@
-import { erfc } from "../verifiers/normal.js";
+import { erfc, overlap } from "../verifiers/normal.js";
 
-export { erfc };
+export { erfc, overlap };
 
 export function normalCdf(x: number): number {
   return erfc(-x / Math.SQRT2) / 2;
-}
-
-/** The overlap of N(0,1) and N(delta,1): 2 Phi(-delta/2) (De Bortoli et al. 2025, Algorithm 4). */
-export function overlap(delta: number): number {
-  return erfc(delta / Math.sqrt(8));
 }
 
 /** P(K > x) for the Kolmogorov distribution. */

@@ -37,3 +37,13 @@ export function upperTail(x: number): number {
 export function mills(x: number): number {
   return Math.sqrt(Math.PI / 2) * erfcx(x / Math.SQRT2);
 }
+
+/**
+ * Overlap of N(0, 1) and N(delta, 1): the best acceptance probability of a single draft.
+ * @param delta |m_target - m_draft| / sigma, dimensionless, at least 0
+ * @returns probability in [0, 1], 2 Phi(-delta / 2)
+ * @see De Bortoli et al. 2025, Algorithm 4
+ */
+export function overlap(delta: number): number {
+  return erfc(delta / Math.sqrt(8));
+}

@@ -1,7 +1,7 @@
 import { SpecdiffError } from "../core/errors.js";
 import type { RoundRecord } from "../core/record.js";
 import type { RoundStart, TickCost, WindowPolicy } from "../core/window-policy.js";
-import { upperTail } from "../verifiers/normal.js";
+import { overlap } from "../verifiers/normal.js";
 
 export interface AutoWindowOptions {
   /** Time of one target call with this many rows, in ms: see `measureCost`. Must grow with rows, 1 and above. */
@@ -49,7 +49,7 @@ export function autoWindow({ cost, longest = 24 }: AutoWindowOptions): WindowPol
     for (let length = 1; length <= most; length++) {
       const distance = length - 1;
       const own = distance > 0 ? delta * Math.sqrt(distance) : rootKnown ? 0 : ROOT_SHARE * delta;
-      survival *= 2 * upperTail(own / 2);
+      survival *= overlap(own);
       expected += survival;
       // A rejection leaves a root that is not known yet, which takes a row of the next call.
       const rows = inFlight * (length + (rootKnown ? 0 : 1) + (1 - survival));
