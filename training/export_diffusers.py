@@ -6,8 +6,8 @@
 
 What matters, and what other exporters often leave out: one time for every row (`timestep` of shape [batch], not a scalar)
 and a dynamic batch axis. Written are unet/ or transformer/ (model.onnx, config.json), scheduler/scheduler_config.json,
-model_index.json, and vae_decoder/ where the pipeline has latents. Text encoders stay in Python: save the embeddings of your
-prompts with numpy.save and pass them with --condition encoder_hidden_states=FILE.npy.
+model_index.json, vae_decoder/ where the pipeline has latents, and text_encoder/ and tokenizer/ where it has one text encoder
+of CLIP's kind. Embeddings of any other go in as arrays: save them with numpy.save and pass --condition NAME=FILE.npy.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import onnx
 import onnxruntime
 import torch
 from diffusers import DiffusionPipeline
+from transformers import CLIPTokenizerFast
 
 
 class Denoiser(torch.nn.Module):
@@ -44,6 +45,15 @@ class Decoder(torch.nn.Module):
 
     def forward(self, latent_sample):
         return self.vae.decode(latent_sample, return_dict=False)[0]
+
+
+class TextEncoder(torch.nn.Module):
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, input_ids):
+        return self.encoder(input_ids)[0]
 
 
 def export(model, inputs, output, path, open_axes=()):
@@ -81,12 +91,12 @@ def compare(model, inputs, path):
     return difference
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pipeline", help="a folder or the name of a repository on the Hugging Face Hub")
     parser.add_argument("out", type=Path)
     parser.add_argument("--half", action="store_true", help="float16 weights and states, half the size")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     torch.manual_seed(0)
 
     pipeline = DiffusionPipeline.from_pretrained(args.pipeline)
@@ -136,6 +146,19 @@ def main():
         export(decoder, latents, "sample", path, [("latent_sample", 2, "height"), ("latent_sample", 3, "width"), ("sample", 2, "rows"), ("sample", 3, "columns")])
         vae.save_config(args.out / "vae_decoder")
         print(f"{path}: differs from PyTorch by {compare(decoder, latents, path):.1e}")
+
+    encoder = getattr(pipeline, "text_encoder", None)
+    if "CLIP" in type(encoder).__name__ and getattr(pipeline, "text_encoder_2", None) is None:
+        encoder = encoder.eval().requires_grad_(False)
+        length = pipeline.tokenizer.model_max_length
+        tokens = {"input_ids": torch.randint(encoder.config.vocab_size, (rows, length))}
+        path = args.out / "text_encoder" / "model.onnx"
+        text_encoder = TextEncoder(encoder).eval()
+        export(text_encoder, tokens, "last_hidden_state", path)
+        encoder.config.save_pretrained(path.parent)
+        # as a fast tokenizer, which is one file: tokenizer.json
+        CLIPTokenizerFast.from_pretrained(args.pipeline, subfolder="tokenizer").save_pretrained(args.out / "tokenizer")
+        print(f"{path}: differs from PyTorch by {compare(text_encoder, tokens, path):.1e}")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ async function bench(flags: Flags): Promise<void> {
   if (flags.json) await assertWritable(flags.json);
   const pipeline = await openModel(flags);
   try {
-    const options = await runOptionsOf(flags);
+    const options = await runOptionsOf(pipeline, flags);
     const { chain } = pipeline.schedule(options);
     const curve = await measureCost(pipeline.networkModel(options), chain, { repetitions: flags.repetitions });
     process.stdout.write(table(pipeline.folder.name, curve, flags.inFlight));

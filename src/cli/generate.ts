@@ -127,7 +127,7 @@ async function generate(given: Flags): Promise<void> {
     }
     const rounds: RoundRecord[] = [];
     const options: RunOptions = {
-      ...(await runOptionsOf(flags)),
+      ...(await runOptionsOf(pipeline, flags)),
       count: flags.count,
       seed: flags.seed,
       draft: flags.draft,

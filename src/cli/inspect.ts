@@ -55,7 +55,7 @@ async function inspect(model: string, flags: Flags): Promise<void> {
   const print = (lines: readonly string[]) => process.stdout.write(`${lines.join("\n")}\n`);
   const pipeline = await openModel({ ...flags, model });
   try {
-    const options = await runOptionsOf({ ...flags, model });
+    const options = await runOptionsOf(pipeline, { ...flags, model });
     print(describe(pipeline, pipeline.schedule(options).name, flags));
     const findings = await selfCheck(pipeline, { ...options, providers: flags.provider });
     print(["", "Self-check", ...findings.map(lineOf)]);
@@ -89,6 +89,9 @@ function describe({ folder, target, scheduler, shape }: Pipeline, chain: string,
     `  scheduler  ${scheduler._class_name}, ${flags.steps} steps as ${chain}`,
     ...(classes ? [`  classes    ${classes.length}${nullClass === undefined ? "" : `, ${nullClass} means none`}`] : []),
     ...(draft ? [`  draft      ${draft}`] : []),
+    ...(folder.text
+      ? [`  text       ${folder.text.encoder}${folder.text.tokenizer ? "" : ", without a tokenizer"}`]
+      : []),
     ...(decoder ? [`  decoder    ${decoder.file}, latents / ${decoder.scale} + ${decoder.shift}`] : []),
     `  provider   ${flags.provider.join(", ")}`,
   ];

@@ -19,9 +19,12 @@ before(async () => {
 });
 after(() => rm(scratch, { recursive: true }));
 
-function specdiff(line: string): Promise<{ code: number | null; stdout: string; stderr: string }> {
+function specdiff(
+  line: string,
+  words: readonly string[] = [],
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [main, ...line.split(" ")], { cwd: scratch });
+    const child = spawn(process.execPath, [main, ...line.split(" "), ...words], { cwd: scratch });
     const outcome = { stdout: "", stderr: "" };
     for (const stream of ["stdout", "stderr"] as const) {
       child[stream].on("data", (text) => {
@@ -90,6 +93,22 @@ describe("generate with every form of a model, self-check included", () => {
     const guided = await run("--class down across --guidance 2");
     assert.notDeepEqual(guided.samples, byName.samples);
     assert.deepEqual([byName.rows, guided.rows], [24, 48]);
+  });
+
+  it("prompts in turn, with guidance, decoded to images; one that is too long is cut and said", async () => {
+    const words = ["--prompt", "a cat", "the dog and ".repeat(12), "--negative-prompt", "blurry", "--guidance", "5"];
+    // the stand-in is untrained, which the self-check would say
+    const { code, stderr } = await specdiff(
+      `generate --model ${standIn("text-to-image")} ${small} --no-check --json t.json --out t.png`,
+      words,
+    );
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /is longer than 32 tokens; its end is left out: "the dog/);
+    const { finished, config } = JSON.parse(await readFile(join(scratch, "t.json"), "utf8"));
+    assert.deepEqual([finished, config.negativePrompt], [2, "blurry"]);
+    assert.ok((await readFile(join(scratch, "t.png"))).length > 500);
+    const refused = await specdiff(`generate --model ${standIn("images-epsilon")} ${small} --prompt cat`);
+    assert.deepEqual([refused.code, /takes no text/.test(refused.stderr)], [2, true], refused.stderr);
   });
 
   it("a deterministic scheduler as its stochastic counterpart, on request", async () => {

@@ -44,6 +44,8 @@ export function modelOptions(): Option[] {
     ).choices(["ancestral", "sde"]),
     new Option("--shape <sizes>", "shape of one state where the file leaves it open, such as 3,32,32").argParser(sizes),
     new Option("--class <names...>", "classes in turn, names or numbers (default: all)"),
+    new Option("--prompt <texts...>", "what to make, in words, in turn; for text-to-image models"),
+    new Option("--negative-prompt <text>", "what guidance leads away from (default: the empty prompt)"),
     new Option("--guidance <scale>", "classifier-free guidance; every state takes two rows").argParser(numberFrom(0)),
     new Option(
       "--condition <name=npy...>",
@@ -64,6 +66,8 @@ export interface ModelFlags {
   sampler?: "ancestral" | "sde";
   shape?: number[];
   class?: string[];
+  prompt?: string[];
+  negativePrompt?: string;
   guidance?: number;
   condition?: string[];
   unconditional?: string[];
@@ -81,18 +85,25 @@ export async function openModel(flags: ModelFlags): Promise<Pipeline> {
   });
 }
 
-/** The flags that say what is sampled, as options of a run. */
+/** The flags that say what is sampled, as options of a run; prompts are embedded, with warnings on standard error. */
 export async function runOptionsOf(
+  pipeline: Pipeline,
   flags: ModelFlags & { steps?: number; churn?: number },
 ): Promise<ScheduleOptions & ConditionOptions> {
-  return {
-    ...(flags.steps !== undefined && { steps: flags.steps }),
-    ...(flags.churn !== undefined && { churn: flags.churn }),
-    ...(flags.sampler && { sampler: flags.sampler }),
+  const conditions = {
     ...(flags.class && { classes: flags.class }),
+    ...(flags.prompt && { prompts: flags.prompt }),
+    ...(flags.negativePrompt !== undefined && { negativePrompt: flags.negativePrompt }),
     ...(flags.guidance !== undefined && { guidance: flags.guidance }),
     ...(flags.condition && { conditions: await arrays("--condition", flags.condition) }),
     ...(flags.unconditional && { unconditional: await arrays("--unconditional", flags.unconditional) }),
+    onWarning: (message: string) => process.stderr.write(`specdiff: ${message}\n`),
+  };
+  return {
+    ...(await pipeline.embed(conditions)),
+    ...(flags.steps !== undefined && { steps: flags.steps }),
+    ...(flags.churn !== undefined && { churn: flags.churn }),
+    ...(flags.sampler && { sampler: flags.sampler }),
   };
 }
 

@@ -16,6 +16,7 @@ export {
 } from "../pipeline/expectation.js";
 export type { ModelFolder } from "../pipeline/folder.js";
 export type { ConditionOptions, Pipeline, RunOptions, ScheduleOptions } from "../pipeline/pipeline.js";
+export type { PromptOptions } from "../pipeline/prompts.js";
 export { type KnownCost, knownCost } from "./cost-cache.js";
 export { imageGrid } from "./images.js";
 export { readModelFolder } from "./model-folder.js";

@@ -29,6 +29,11 @@ export interface ModelFolder {
   readonly shape?: readonly number[];
   /** The decoder from latents to images: images = decoder(latents / scale + shift). */
   readonly decoder?: { readonly file: string; readonly scale: number; readonly shift: number };
+  /** How prompts become an input of the network: the path of the text encoder, and tokenizer.json with its config. */
+  readonly text?: {
+    readonly encoder: string;
+    readonly tokenizer?: { readonly definition: JsonObject; readonly config: JsonObject };
+  };
 }
 
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -39,9 +44,9 @@ const NETWORKS = ["unet/model.onnx", "transformer/model.onnx"];
 /**
  * Reads a model folder as diffusers and Optimum lay it out: `unet/model.onnx` or `transformer/model.onnx`,
  * `scheduler/scheduler_config.json`; `config.json` beside the network tells the shape of a state that the ONNX file leaves
- * open and the number of classes, `model_index.json` their names, `vae_decoder/` how latents become images. An optional
- * `model.json` comes first: `{ "name", "target", "draft", "scheduler", "classes", "nullClass", "shape" }`, paths relative
- * to the folder.
+ * open and the number of classes, `model_index.json` their names, `vae_decoder/` how latents become images, `tokenizer/` and
+ * `text_encoder/` how prompts become a condition. An optional `model.json` comes first: `{ "name", "target", "draft",
+ * "scheduler", "classes", "nullClass", "shape" }`, paths relative to the folder.
  *
  * @throws SpecdiffError("file") naming what is missing or cannot be read
  */
@@ -82,6 +87,7 @@ export async function readFolder(reader: FolderReader): Promise<ModelFolder> {
   if (shape !== undefined && !(isNumbers(shape) && shape.length > 0))
     throw bad("shape must be a list of whole numbers, such as [3, 32, 32]");
   const decoder = await decoderOf(reader);
+  const encoder = await textOf(reader);
   return {
     folder: reader.folder,
     name: text("name") ?? reader.folder.split(/[\\/]/).filter(Boolean).at(-1)!,
@@ -92,6 +98,7 @@ export async function readFolder(reader: FolderReader): Promise<ModelFolder> {
     ...(nullClass !== undefined && { nullClass: nullClass as number }),
     ...(shape && { shape }),
     ...(decoder && { decoder }),
+    ...(encoder && { text: encoder }),
   };
 }
 
@@ -119,6 +126,13 @@ async function decoderOf(reader: FolderReader): Promise<ModelFolder["decoder"]> 
     scale: number(config.scaling_factor, 0.18215), // diffusers' default, of Stable Diffusion 1 and 2
     shift: number(config.shift_factor, 0),
   };
+}
+
+async function textOf(reader: FolderReader): Promise<ModelFolder["text"]> {
+  if (!(await reader.has("text_encoder/model.onnx"))) return undefined;
+  const definition = await json(reader, "tokenizer/tokenizer.json");
+  const config = (await json(reader, "tokenizer/tokenizer_config.json")) ?? {};
+  return { encoder: reader.at("text_encoder/model.onnx"), ...(definition && { tokenizer: { definition, config } }) };
 }
 
 async function firstOf(reader: FolderReader, paths: readonly string[]): Promise<string | undefined> {

@@ -10,10 +10,22 @@ import { type ConfigOptions, denoiser, type Schedule, scheduleFromConfig } from 
 import { verifierNamed } from "../verifiers/index.js";
 import { type Decoded, decodeLatents } from "./decoder.js";
 import type { JsonObject, ModelFolder } from "./folder.js";
+import {
+  assertTakesPrompts,
+  embedPrompts,
+  openTokenizer,
+  type PromptOptions,
+  TEXT_INPUT,
+  type Tokenizer,
+  takesText,
+} from "./prompts.js";
+
+/** What a run is where its options do not say. */
+export const DEFAULTS = { steps: 100, draft: "posterior", coupling: "block", window: 10 } as const;
 
 /** What the chain is: the scheduler of the folder, walked in `steps` steps. */
 export interface ScheduleOptions {
-  /** Transitions K of the chain. Default 100. */
+  /** Transitions K of the chain. Default: {@link DEFAULTS}. */
   readonly steps?: number;
   /** Stochasticity: churn of the reverse SDE, eta of DDIM. Default: the scheduler's own. */
   readonly churn?: number;
@@ -37,6 +49,7 @@ export interface ConditionOptions {
 export interface RunOptions
   extends ScheduleOptions,
     ConditionOptions,
+    PromptOptions,
     Pick<
       SampleOptions,
       | "carry"
@@ -56,11 +69,11 @@ export interface RunOptions
   readonly count: number;
   /** Default 0. */
   readonly seed?: number;
-  /** "posterior", "frozen:x0", "independent", "none", .. Default "posterior". */
+  /** "posterior", "frozen:x0", "independent", "none", .. Default: the pipeline's `defaultDraft`. */
   readonly draft?: string;
-  /** How a window is verified. Default "block". */
+  /** How a window is verified. Default: {@link DEFAULTS}. */
   readonly coupling?: string;
-  /** Steps drafted per round, or what chooses them. Default 10. */
+  /** Steps drafted per round, or what chooses them. Default: {@link DEFAULTS}. */
   readonly window?: number | WindowPolicy;
 }
 
@@ -69,7 +82,16 @@ export interface Pipeline {
   /** Shape of one sample, such as [3, 32, 32]. */
   readonly shape: readonly number[];
   readonly target: OnnxNetwork;
+  /** The drafter of a run that names none; "none" where the network takes one time per call, so that no call can be saved. */
+  readonly defaultDraft: string;
   run(options: RunOptions): Promise<SampleResult>;
+  /**
+   * The conditions with those that prompts stand for; without prompts nothing changes. `run` does it by itself, what else
+   * takes conditions is given the result.
+   * @throws SpecdiffError("bad-argument") for a network that takes no text; "file" or "bad-model" if the folder has no
+   *   tokenizer or text encoder that can be used
+   */
+  embed(options: ConditionOptions & PromptOptions): Promise<ConditionOptions>;
   /** The target's raw output under the conditions: for measuring and checking. */
   networkModel(conditions?: ConditionOptions): Model;
   /** What `createDrafter` builds from, for the chain that `run` would use. */
@@ -109,11 +131,16 @@ export async function openPipeline(folder: ModelFolder, opener: Opener, changes:
   const takesLabels = target.extras.some(({ name }) => name === "class_labels");
   let draft: Promise<OnnxNetwork> | undefined;
   let decoder: Promise<Session> | undefined;
+  let tokenizer: Promise<Tokenizer> | undefined;
+  let textEncoder: Promise<Session> | undefined;
+  const defaultDraft = target.perRowTimes ? DEFAULTS.draft : "none";
 
-  const schedule = ({ steps = 100, churn, sampler }: ScheduleOptions) =>
+  const schedule = ({ steps = DEFAULTS.steps, churn, sampler }: ScheduleOptions) =>
     scheduleFromConfig(config, { steps, churn, sampler });
 
   const modelOf = (network: OnnxNetwork, { conditions, classes, guidance, unconditional }: ConditionOptions) => {
+    if (folder.text && takesText(network) && !(conditions && TEXT_INPUT in conditions))
+      throw new SpecdiffError("bad-argument", `${folder.name} makes images of words; give a prompt (--prompt "a cat")`);
     const labels = conditions && "class_labels" in conditions ? undefined : labelsOf(folder, takesLabels, classes);
     const given = { ...conditions, ...(labels && { class_labels: (n: number) => [labels[n % labels.length]!] }) };
     return network.model(given, guidanceOf(folder, takesLabels, guidance, unconditional));
@@ -126,21 +153,42 @@ export async function openPipeline(folder: ModelFolder, opener: Opener, changes:
     return { chain, shape: target.shape, draftModel: denoiser(modelOf(await draft, options), readout) };
   };
 
+  async function embed(options: ConditionOptions & PromptOptions): Promise<ConditionOptions> {
+    const { prompts = [], negativePrompt, onWarning, ...conditions } = options;
+    if (prompts.length === 0 && negativePrompt === undefined) return conditions;
+    assertTakesPrompts(folder, target, options);
+    const { encoder } = folder.text!;
+    tokenizer ??= openTokenizer(folder);
+    textEncoder ??= opener.session(encoder);
+    const [tokensOf, session] = [await tokenizer, await textEncoder];
+    const embedded = (texts: readonly string[]) => embedPrompts(session, encoder, tokensOf, texts, onWarning);
+    return {
+      ...conditions,
+      conditions: { ...options.conditions, [TEXT_INPUT]: await embedded(prompts) },
+      ...((options.guidance !== undefined || negativePrompt !== undefined) && {
+        unconditional: { ...options.unconditional, [TEXT_INPUT]: await embedded([negativePrompt ?? ""]) },
+      }),
+    };
+  }
+
   return {
     folder,
     shape: target.shape,
     target,
+    defaultDraft,
+    embed,
     scheduler: config,
     schedule,
     draftContext,
     networkModel: (options = {}) => modelOf(target, options),
-    async run(options) {
+    async run(given) {
+      const options = { ...given, ...(await embed(given)) };
       const {
         count,
         seed = 0,
-        draft: name = "posterior",
-        coupling = "block",
-        window = 10,
+        draft: name = defaultDraft,
+        coupling = DEFAULTS.coupling,
+        window = DEFAULTS.window,
         maxRows,
         steps: _steps,
         churn: _churn,
@@ -149,6 +197,9 @@ export async function openPipeline(folder: ModelFolder, opener: Opener, changes:
         conditions: _conditions,
         guidance: _guidance,
         unconditional: _unconditional,
+        prompts: _prompts,
+        negativePrompt: _negativePrompt,
+        onWarning: _onWarning,
         ...rest
       } = options;
       const { chain, readout } = schedule(options);
@@ -179,7 +230,7 @@ export async function openPipeline(folder: ModelFolder, opener: Opener, changes:
       },
     }),
     async close() {
-      const others = await Promise.allSettled([draft, decoder]);
+      const others = await Promise.allSettled([draft, decoder, textEncoder]);
       await Promise.all(
         [target, ...others.map((one) => (one.status === "fulfilled" ? one.value : undefined))].map((one) =>
           one?.close(),

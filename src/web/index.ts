@@ -103,3 +103,4 @@ export function rgba(image: ArrayLike<number>, shape: readonly number[]): Uint8C
 export type { Condition, Conditions, Guidance, OnnxNetwork } from "../onnx/network.js";
 export { assertChecked, type Finding, selfCheck } from "../pipeline/check.js";
 export type { ConditionOptions, Pipeline, RunOptions, ScheduleOptions } from "../pipeline/pipeline.js";
+export type { PromptOptions } from "../pipeline/prompts.js";

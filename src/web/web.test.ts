@@ -122,6 +122,18 @@ describe("in a page of Chromium", {
         t.diagnostic(await agrees(model, ["wasm"], outputs, samples));
       });
     }
+    it("embeds prompts as Node does", async () => {
+      const model = "test/fixtures/models/text-to-image";
+      const prompts = ["a cat", "café 猫 ".repeat(9)];
+      const there = (await page.evaluate(`embed(${JSON.stringify({ model, prompts })})`)) as number[][];
+      const pipeline = await fromPretrained(join(root, model), { worker: false });
+      const { conditions } = await pipeline.embed({ prompts });
+      await pipeline.close();
+      there.forEach((values, n) => {
+        const difference = gap(conditions!.encoder_hidden_states!(n), values);
+        assert.ok(difference < 1e-5, `prompt ${n} differs by ${difference}`);
+      });
+    });
     it("draws the images", async () => {
       const shades = await page.evaluate(
         "Array.from(document.querySelectorAll('canvas.image'), (c) => new Set(c.getContext('2d').getImageData(0, 0, 8, 8).data).size)",

@@ -26,5 +26,11 @@ globalThis.generate = async ({ model, providers, rows, options }) => {
   await pipeline.close();
   return { outputs: kept, plain: Array.from(plain.samples), record: speculative.record };
 };
+globalThis.embed = async ({ model, prompts }) => {
+  const pipeline = await fromPretrained(`/${model}`, { threads: 1 });
+  const { conditions } = await pipeline.embed({ prompts });
+  await pipeline.close();
+  return prompts.map((_, n) => Array.from(conditions.encoder_hidden_states(n)));
+};
 globalThis.hasAdapter = async () => Boolean(await navigator.gpu?.requestAdapter());
 globalThis.ready = true;
