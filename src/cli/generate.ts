@@ -8,11 +8,19 @@ import { replayWindows, type WindowPolicy } from "../core/window-policy.js";
 import { imageGrid, knownCost, npy, type Pipeline, type RunOptions, timeOf } from "../node/index.js";
 import { reexportAdvice } from "../onnx/index.js";
 import { assertChecked, selfCheck } from "../pipeline/check.js";
-import { verifiers } from "../verifiers/index.js";
+import { DEFAULTS } from "../pipeline/pipeline.js";
 import { autoWindow } from "../windows/auto.js";
 import { exitCodeOf, explain } from "./exit.js";
 import { assertWritable, writeAll } from "./files.js";
-import { type ModelFlags, modelOptions, numberFrom, openModel, runOptionsOf, wholeNumber } from "./options.js";
+import {
+  couplingOption,
+  type ModelFlags,
+  modelOptions,
+  numberFrom,
+  openModel,
+  runOptionsOf,
+  wholeNumber,
+} from "./options.js";
 import { progressReporter } from "./progress.js";
 import { versions } from "./versions.js";
 
@@ -20,7 +28,7 @@ interface Flags extends ModelFlags {
   count: number;
   steps: number;
   churn?: number;
-  draft: string;
+  draft?: string;
   coupling: string;
   window: number | "auto";
   carry: Carry;
@@ -60,7 +68,7 @@ export function generateCommand(): Command {
   for (const option of modelOptions()) command.addOption(option);
   return command
     .addOption(new Option("--count <n>", "number of samples").argParser(wholeNumber(1)).default(16))
-    .addOption(new Option("--steps <k>", "steps of the chain").argParser(wholeNumber(1)).default(100))
+    .addOption(new Option("--steps <k>", "steps of the chain").argParser(wholeNumber(1)).default(DEFAULTS.steps))
     .addOption(
       new Option(
         "--churn <eps>",
@@ -70,16 +78,14 @@ export function generateCommand(): Command {
     .addOption(
       new Option(
         "--draft <name>",
-        "posterior, frozen, frozen:x0|velocity|epsilon|score|drift|increment, independent, or none for plain sampling",
-      ).default("posterior"),
+        `posterior, frozen, frozen:x0|velocity|epsilon|score|drift|increment, independent, or none for plain sampling (default: ${DEFAULTS.draft}; none where no call can be saved)`,
+      ),
     )
-    .addOption(
-      new Option("--coupling <name>", "how a window is verified").choices(Object.keys(verifiers)).default("block"),
-    )
+    .addOption(couplingOption())
     .addOption(
       new Option("--window <l>", "steps drafted per round; auto: what pays on this machine, never if nothing does")
         .argParser((text) => (text === "auto" ? text : wholeNumber(1)(text)))
-        .default(10),
+        .default(DEFAULTS.window),
     )
     .addOption(
       new Option("--carry <rule>", "which known output anchors the next draft")
@@ -107,8 +113,8 @@ export function generateCommand(): Command {
 
 async function generate(given: Flags): Promise<void> {
   const recorded = given.replay === undefined ? undefined : await readRecord(given.replay);
-  const flags: Flags = { ...given, ...recorded?.config };
-  const files = [flags.out, flags.json, ...(flags.samples ? [flags.samples] : [])];
+  const asked: Flags = { ...given, ...recorded?.config };
+  const files = [asked.out, asked.json, ...(asked.samples ? [asked.samples] : [])];
   for (const file of files) await assertWritable(file);
   const abort = new AbortController();
   const onInterrupt = () => {
@@ -117,7 +123,8 @@ async function generate(given: Flags): Promise<void> {
     abort.abort();
   };
   process.on("SIGINT", onInterrupt);
-  const pipeline = await openModel(flags);
+  const pipeline = await openModel(asked);
+  const flags = { ...asked, draft: asked.draft ?? pipeline.defaultDraft };
   try {
     if (recorded && recorded.model !== pipeline.folder.name) {
       throw new SpecdiffError(
@@ -138,8 +145,10 @@ async function generate(given: Flags): Promise<void> {
       signal: abort.signal,
       ...(flags.maxRows !== undefined && { maxRows: flags.maxRows }),
     };
-    if (!pipeline.target.perRowTimes)
-      process.stderr.write(`specdiff: ${pipeline.folder.name}: ${reexportAdvice(pipeline.target)}\n`);
+    if (!pipeline.target.perRowTimes) {
+      const meanwhile = asked.draft === undefined ? ". Until then every step is sampled plainly" : "";
+      process.stderr.write(`specdiff: ${pipeline.folder.name}: ${reexportAdvice(pipeline.target)}${meanwhile}\n`);
+    }
     if (flags.check) {
       const findings = await selfCheck(pipeline, { ...options, providers: flags.provider });
       assertChecked(pipeline.folder.name, findings);

@@ -62,6 +62,21 @@ describe("generate with every form of a model, self-check included", () => {
     });
   }
 
+  it("a graph with one time for all rows is sampled plainly, unless a drafter is asked for", async () => {
+    const run = async (flags: string) => {
+      const { code, stderr } = await specdiff(
+        `generate --model ${standIn("vectors-epsilon-scalar")} ${small} --no-check --json p.json${flags}`,
+      );
+      assert.equal(code, 0, stderr);
+      const { calls, rows, config } = JSON.parse(await readFile(join(scratch, "p.json"), "utf8"));
+      return { calls, rows, draft: config.draft, said: /Export it again.*every step is sampled plainly/.test(stderr) };
+    };
+    assert.deepEqual(await run(""), { calls: 12, rows: 24, draft: "none", said: true });
+    const drafted = await run(" --draft posterior");
+    assert.deepEqual([drafted.draft, drafted.said], ["posterior", false]);
+    assert.ok(drafted.rows > 24, "drafts were verified");
+  });
+
   it("a bare ONNX file with its schedule as flags gives what the folder gives", async () => {
     const bare = `${standIn("vectors-v")}/unet/model.onnx --scheduler DDPMScheduler beta_schedule=squaredcos_cap_v2 prediction_type=v_prediction clip_sample=false`;
     for (const [file, model] of [

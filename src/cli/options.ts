@@ -5,6 +5,8 @@ import { SpecdiffError } from "../core/errors.js";
 import { type ConditionOptions, fromPretrained, type Pipeline, readNpy, type ScheduleOptions } from "../node/index.js";
 import type { Condition, Conditions } from "../onnx/index.js";
 import { type JsonObject, parseObject } from "../pipeline/folder.js";
+import { DEFAULTS } from "../pipeline/pipeline.js";
+import { verifiers } from "../verifiers/index.js";
 
 /** The model that ships with the package. */
 export const SHIPPED_MODEL = fileURLToPath(new URL("../../models/cifar10", import.meta.url));
@@ -58,6 +60,12 @@ export function modelOptions(): Option[] {
     ).default(["cpu"]),
     new Option("--threads <n>", "threads of the network (default: one per core)").argParser(wholeNumber(1)),
   ];
+}
+
+export function couplingOption(): Option {
+  return new Option("--coupling <name>", "how a window is verified")
+    .choices(Object.keys(verifiers))
+    .default(DEFAULTS.coupling);
 }
 
 export interface ModelFlags {
