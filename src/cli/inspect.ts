@@ -3,10 +3,11 @@ import { listOf } from "../onnx/form.js";
 import { reexportAdvice } from "../onnx/index.js";
 import { assertChecked, type Finding, selfCheck } from "../pipeline/check.js";
 import { type Expectation, expectation } from "../pipeline/expectation.js";
-import type { Pipeline } from "../pipeline/pipeline.js";
+import { DEFAULTS, type Pipeline } from "../pipeline/pipeline.js";
 import { costLines } from "./cost-table.js";
 import { assertWritable, writeAll } from "./files.js";
 import {
+  couplingOption,
   type ModelFlags,
   modelOptions,
   numberFrom,
@@ -22,6 +23,7 @@ interface Flags extends Omit<ModelFlags, "model"> {
   churn?: number;
   count: number;
   inFlight: number;
+  coupling: string;
   json?: string;
 }
 
@@ -41,10 +43,11 @@ export function inspectCommand(): Command {
     );
   for (const option of modelOptions()) if (option.long !== "--model") command.addOption(option);
   return command
-    .addOption(new Option("--steps <k>", "steps of the chain").argParser(wholeNumber(1)).default(100))
+    .addOption(new Option("--steps <k>", "steps of the chain").argParser(wholeNumber(1)).default(DEFAULTS.steps))
     .addOption(new Option("--churn <eps>", "stochasticity (default: the scheduler's)").argParser(numberFrom(0)))
     .addOption(new Option("--count <n>", "plain trajectories to learn from").argParser(wholeNumber(1)).default(2))
     .addOption(new Option("--in-flight <b>", "trajectories that share a batch").argParser(wholeNumber(1)).default(1))
+    .addOption(couplingOption())
     .addOption(new Option("--json <file>", "write the figures"))
     .addHelpText("after", EXAMPLES)
     .action(inspect);
@@ -64,6 +67,7 @@ async function inspect(model: string, flags: Flags): Promise<void> {
       ...options,
       count: flags.count,
       inFlight: flags.inFlight,
+      coupling: flags.coupling,
       onProgress: (what) => process.stderr.write(`specdiff: ${what}\n`),
     });
     print(tables(expected));

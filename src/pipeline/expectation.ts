@@ -6,8 +6,9 @@ import { RandomStream } from "../core/random.js";
 import { createDrafter } from "../drafters/index.js";
 import { plain } from "../plain.js";
 import { denoiser } from "../schedules/index.js";
+import { verifierNamed } from "../verifiers/index.js";
 import { type CostCurve, measureCost, timeOf } from "./cost.js";
-import type { ConditionOptions, Pipeline, ScheduleOptions } from "./pipeline.js";
+import { type ConditionOptions, DEFAULTS, type Pipeline, type ScheduleOptions } from "./pipeline.js";
 
 export interface ExpectationOptions extends ScheduleOptions, ConditionOptions {
   /** Plain trajectories to learn from. Default 2. */
@@ -16,6 +17,8 @@ export interface ExpectationOptions extends ScheduleOptions, ConditionOptions {
   readonly inFlight?: number;
   /** Default: those without training, and "independent" where the folder has a draft network. */
   readonly drafters?: readonly string[];
+  /** How a window is verified. Default: that of a run. */
+  readonly coupling?: string;
   /** Calls per row count of the cost curve. Default 5. */
   readonly repetitions?: number;
   readonly signal?: AbortSignal;
@@ -64,13 +67,14 @@ const SEED = 20_261_123;
 /**
  * Predicts what speculation will bring for this model, chain and machine. Some plain trajectories are sampled; every drafter
  * is then replayed along them without a further call of the target: at each round it sees what it would see, delta follows
- * from the known outputs, and acceptance, 2 Phi(-delta/2), is drawn. Drafted states that are kept have the law of plain ones,
- * so the replay differs from a run in one thing: after a rejection the anchor is taken at the committed state itself, where a
- * run has a neighbour, which is a little hopeful; and acceptance is that of reflection, of which block verification keeps
- * somewhat more. So the best drafter is run once for real.
+ * from the known outputs, and how many drafts are kept is drawn from its law given the path, of the coupling of a run. What a
+ * run commits has the law of plain paths, so the replay differs from a run in one thing: after a rejection the anchor is
+ * taken at the committed state itself, where a run has a neighbour, which is hopeful: by 0 to 40 percent of the steps per call
+ * on the stand-ins of the tests. So the best drafter is run once for real.
  */
 export async function expectation(pipeline: Pipeline, options: ExpectationOptions = {}): Promise<Expectation> {
-  const { count = 2, inFlight = 1, repetitions = 5, signal, onProgress } = options;
+  const { count = 2, inFlight = 1, repetitions = 5, coupling = DEFAULTS.coupling, signal, onProgress } = options;
+  const left = KEPT[verifierNamed(coupling).name]!;
   const { chain, readout } = pipeline.schedule(options);
   const steps = chain.sigma.length;
   const recorder = recording(denoiser(pipeline.networkModel(options), readout), steps);
@@ -83,6 +87,10 @@ export async function expectation(pipeline: Pipeline, options: ExpectationOption
   onProgress?.(`${count} plain trajectories of ${steps} steps`);
   const abort = signal && { signal };
   const baseline = await sample({ ...plain, chain, model: recorder.model, count, seed: SEED, inFlight, ...abort });
+  for (const { trajectory, states } of recorder.paths) {
+    const dim = states.length / (steps + 1);
+    states.set(baseline.samples.subarray(trajectory * dim, (trajectory + 1) * dim), steps * dim);
+  }
 
   onProgress?.("the time of a call against its rows");
   const cost = await measureCost(pipeline.networkModel(options), chain, { repetitions, ...abort });
@@ -94,7 +102,7 @@ export async function expectation(pipeline: Pipeline, options: ExpectationOption
     const drafter = createDrafter(name, context);
     const replays = [];
     for (const window of WINDOWS.filter((length) => length <= steps)) {
-      replays.push({ window, ...(await replay(chain, drafter, recorder.paths, window, cost, inFlight)) });
+      replays.push({ window, ...(await replay(chain, drafter, left, recorder.paths, window, cost, inFlight)) });
     }
     const soonest = replays.reduce((a, b) => (b.seconds > a.seconds ? b : a));
     const fewest = replays.reduce((a, b) => (b.calls > a.calls ? b : a));
@@ -118,9 +126,9 @@ export async function expectation(pipeline: Pipeline, options: ExpectationOption
       ? { draft: soonest.drafter, window: soonest.window, expected: soonest.calls }
       : { draft: fewest.drafter, window: fewest.longWindow, expected: fewest.longCalls };
   onProgress?.(`${count} speculative trajectories with ${tried.draft}, window ${tried.window}`);
-  const { count: _, inFlight: __, drafters: ___, repetitions: ____, onProgress: _____, ...conditions } = options;
+  const { count: _, inFlight: __, drafters: ___, repetitions: ____, onProgress: _____, ...run } = options;
   const { record } = await pipeline.run({
-    ...conditions,
+    ...run,
     count,
     inFlight,
     seed: SEED + 1,
@@ -142,8 +150,9 @@ export async function expectation(pipeline: Pipeline, options: ExpectationOption
 /** Everything that the target was asked along one plain trajectory. */
 interface Path {
   readonly trajectory: number;
-  /** K x dim each. */
+  /** (K + 1) x dim: the sample comes last. */
   readonly states: Float64Array;
+  /** K x dim */
   readonly outputs: Float64Array;
 }
 
@@ -158,7 +167,7 @@ function recording(model: Model, steps: number): { model: Model; paths: Path[] }
         const outputs = await model.evaluate(rows, signal);
         for (let row = 0; row < rows.count; row++) {
           const trajectory = rows.trajectory[row]!;
-          const [states, kept] = [new Float64Array(steps * dim), new Float64Array(steps * dim)];
+          const [states, kept] = [new Float64Array((steps + 1) * dim), new Float64Array(steps * dim)];
           paths[trajectory] ??= { trajectory, states, outputs: kept };
           const at = rows.step[row]! * dim;
           paths[trajectory].states.set(rows.states.subarray(row * dim, (row + 1) * dim), at);
@@ -170,17 +179,30 @@ function recording(model: Model, steps: number): { model: Model; paths: Path[] }
   };
 }
 
+/**
+ * By coupling, ln P(kept >= i | a path of the target), from the same one level before and R_i, the ratio of the target's
+ * density of the first i transitions to the draft's: `level` is ln(R_i / R_{i-1}), `all` is ln R_i. By Bayes, since
+ * P(kept >= i, path) = a_i times the draft's density, it is a_i / R_i, where reflection has a_i = product of min(1, r_j), and
+ * block a_i = min(1, a_{i-1} r_i).
+ * @internal exported for its test
+ */
+export const KEPT: Readonly<Record<string, (before: number, level: number, all: number) => number>> = {
+  reflection: (before, level) => before - Math.max(0, level),
+  block: (before, _, all) => Math.min(before, -all),
+};
+
 /** Rounds of one drafter and window along known paths. */
 async function replay(
   chain: Chain,
   drafter: Drafter,
+  left: (typeof KEPT)[string],
   paths: readonly Path[],
   window: number,
   cost: CostCurve,
   inFlight: number,
 ): Promise<{ calls: number; seconds: number; delta: number[] }> {
   const steps = chain.sigma.length;
-  const dim = paths[0]!.states.length / steps;
+  const dim = paths[0]!.outputs.length / steps;
   const random = new RandomStream(SEED + 2);
   const deltas: number[][] = Array.from({ length: window }, () => []);
   let calls = 0;
@@ -203,13 +225,14 @@ async function replay(
       drafter.begin?.(memory, point(n));
       random.key(trajectory, round, n, 0);
       const start = drafter.meter?.ms ?? 0;
-      let kept = 0;
-      for (let j = 0, keeping = true; j < drafted; j++) {
-        const k = n + j;
-        const delta = known && j === 0 ? 0 : await deltaAt(point(k), trajectory, memory);
-        if (Number.isFinite(delta) && !(known && j === 0)) deltas[j]!.push(delta);
-        keeping &&= random.uniform() < overlap(delta);
-        if (keeping) kept++;
+      const chance = Math.log(1 - random.uniform());
+      let kept = known ? 1 : 0; // the draft from a known output is the target's own
+      for (let j = kept, before = 0, all = 0; j < drafted; j++) {
+        const { delta, level } = await compareAt(point(n + j), states, trajectory, memory);
+        if (Number.isFinite(delta)) deltas[j]!.push(delta);
+        all += level;
+        before = left(before, level, all);
+        if (chance <= before) kept++; // it only falls
       }
       ms += (drafter.meter?.ms ?? 0) - start;
       const leaf = n + drafted < steps ? 1 : 0;
@@ -232,7 +255,13 @@ async function replay(
     delta: deltas.map(median),
   };
 
-  async function deltaAt({ step, state, output }: Evaluation, trajectory: number, memory: unknown): Promise<number> {
+  /** delta of the draft out of a point, and ln(target / draft) of the densities of the step that the path takes there. */
+  async function compareAt(
+    { step, state, output }: Evaluation,
+    states: Float64Array,
+    trajectory: number,
+    memory: unknown,
+  ): Promise<{ delta: number; level: number }> {
     const rows: Rows = {
       count: 1,
       dim,
@@ -242,23 +271,19 @@ async function replay(
       states: state,
     };
     const guess = await drafter.guess(rows, [memory]);
+    const [a, b, sigma] = [chain.a[step]!, chain.b[step]!, chain.sigma[step]!];
     let squares = 0;
-    for (let i = 0; i < dim; i++) squares += (guess[i]! - output[i]!) ** 2;
-    const gap = Math.abs(chain.b[step]!) * Math.sqrt(squares);
-    return gap === 0 ? 0 : gap / chain.sigma[step]!; // Infinity on a deterministic step, which keeps equal means only
+    let product = 0;
+    for (let i = 0; i < dim; i++) {
+      const gap = b * (output[i]! - guess[i]!);
+      squares += gap * gap;
+      product += gap * (states[(step + 1) * dim + i]! - a * state[i]! - b * output[i]!);
+    }
+    if (squares === 0) return { delta: 0, level: 0 };
+    // a deterministic step keeps equal means only
+    if (sigma === 0) return { delta: Number.POSITIVE_INFINITY, level: Number.POSITIVE_INFINITY };
+    return { delta: Math.sqrt(squares) / sigma, level: (squares / 2 + product) / sigma ** 2 };
   }
-}
-
-/** 2 Phi(-delta/2), the largest probability with which a draft can be kept. */
-function overlap(delta: number): number {
-  return 2 * normalTail(delta / 2);
-}
-
-/** P(N(0,1) > x) for x >= 0, within 1e-7 (Abramowitz and Stegun 26.2.17). */
-function normalTail(x: number): number {
-  const t = 1 / (1 + 0.2316419 * x);
-  const polynomial = t * (0.31938153 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))));
-  return (Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI)) * polynomial;
 }
 
 function median(values: readonly number[]): number {
