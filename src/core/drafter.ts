@@ -28,7 +28,7 @@ export interface Drafter<Memory = unknown> {
   begin?(memory: Memory, anchor: Evaluation): void;
   /** Guesses f for each row; row r belongs to `memories[r]`. Called once per level for the whole batch. */
   guess(rows: Rows, memories: readonly Memory[], signal?: AbortSignal): Outputs | Promise<Outputs>;
-  /** All points of a finished round, discarded drafts included, in the order of the window. */
+  /** All points of a finished round in which it guessed, discarded drafts included, in the order of the window. */
   observe?(memory: Memory, evaluated: readonly Evaluation[]): void;
 }
 

@@ -234,7 +234,10 @@ class Run {
       requireInteger(`window chosen by ${this.#options.window.name}`, chosen, 1, this.#options.window.longest);
       slot.window.drafted = Math.min(chosen, remaining);
       slot.drafting = true;
-      if (slot.hasAnchor) this.#timed(() => this.#drafter.begin?.(slot.memory, slot.anchor));
+      // A single step from a known root needs no guess, hence no drafter.
+      if (slot.hasAnchor && !(slot.known[0] && slot.window.drafted === 1)) {
+        this.#timed(() => this.#drafter.begin?.(slot.memory, slot.anchor));
+      }
       fresh.push(slot);
     }
     for (let level = 0; fresh.length > 0; level++) {
@@ -399,7 +402,7 @@ class Run {
     };
     this.#options.window.observe?.(round);
     this.#options.onRound?.(round);
-    if (this.#drafter.observe) {
+    if (this.#drafter.observe && slot.guessed.indexOf(1) >= 0 && slot.guessed.indexOf(1) < window.drafted) {
       const evaluated: Evaluation[] = [];
       for (let node = 0; node <= window.drafted; node++) if (slot.known[node]) evaluated.push(slot.evaluation(node));
       this.#timed(() => this.#drafter.observe?.(slot.memory, evaluated));

@@ -11,7 +11,7 @@ export interface AutoWindowOptions {
 }
 
 /** Speculation must promise this much before it is preferred to plain sampling. */
-const MARGIN = 1.05;
+const MARGIN = 1.1;
 /** Plain rounds of a trajectory before a window of two asks again how good the drafts are. */
 const PROBE_AFTER = 30;
 /** delta one step from the anchor, before anything is known. */
@@ -26,7 +26,7 @@ const NEWEST = 0.5;
  * kept per trajectory from its finished rounds, and for trajectories without any from the latest of the others at this
  * step. A window of L then commits E(L) = sum_{i<=L} p_1 .. p_i + 1 - p_1 .. p_L steps, p_j = 2 Phi(-delta_j / 2), and takes
  * a call with its rows, and the drafter's and engine's time as measured so far. The best E(L) / time is taken if it beats
- * plain sampling by 5 %, else the window is 1: with leaves evaluated that is plain sampling, a row and a step per call.
+ * plain sampling by 10 %, else the window is 1: with leaves evaluated that is plain sampling, a row and a step per call.
  */
 export function autoWindow({ cost, longest = 24 }: AutoWindowOptions): WindowPolicy {
   const single = cost(1);
@@ -97,7 +97,7 @@ export function autoWindow({ cost, longest = 24 }: AutoWindowOptions): WindowPol
     },
     tick({ rows, otherMs }: TickCost): void {
       // Calls of plain sampling have nothing to draft and would make drafting look free.
-      if (rows > sharing) otherPerRow += 0.1 * (otherMs / rows - otherPerRow);
+      if (rows > sharing) otherPerRow += (otherPerRow > 0 ? 0.2 : 1) * (otherMs / rows - otherPerRow);
     },
   };
 }
