@@ -52,9 +52,9 @@ export async function pathLaw(
   const names = ["difference", "across", "random"];
   const series = names.map(() => ({ values: [] as number[], lag: [] as number[], state: [] as number[] }));
   const innovation = new Float64Array(dim);
-  for (const path of paths!) {
+  for (const [trajectory, path] of paths!.entries()) {
     const previous: (number | undefined)[] = [undefined, undefined, undefined];
-    const { target, draft } = await outputsAlong(chain, model, against, path!);
+    const { target, draft } = await outputsAlong(chain, model, against, path!, trajectory);
     for (let k = 0; k < steps; k++) {
       const sigma = chain.sigma[k]!;
       let worst = 0;
@@ -130,12 +130,13 @@ export async function terminalLaw(
   });
 }
 
-async function outputsAlong(chain: Chain, model: Model, against: Model, path: Float64Array) {
+/** Outputs at every step of a path; of its own trajectory, which decides under what conditions a model works. */
+async function outputsAlong(chain: Chain, model: Model, against: Model, path: Float64Array, trajectory: number) {
   const steps = chain.sigma.length;
   const rows: Rows = {
     count: steps,
     dim: model.dim,
-    trajectory: new Int32Array(steps),
+    trajectory: new Int32Array(steps).fill(trajectory),
     step: Int32Array.from({ length: steps }, (_, k) => k),
     time: chain.time,
     states: path.subarray(0, steps * model.dim),
