@@ -402,7 +402,7 @@ class Run {
     };
     this.#options.window.observe?.(round);
     this.#options.onRound?.(round);
-    if (this.#drafter.observe && slot.guessed.indexOf(1) >= 0 && slot.guessed.indexOf(1) < window.drafted) {
+    if (this.#drafter.observe && slot.guessed.subarray(0, window.drafted).includes(1)) {
       const evaluated: Evaluation[] = [];
       for (let node = 0; node <= window.drafted; node++) if (slot.known[node]) evaluated.push(slot.evaluation(node));
       this.#timed(() => this.#drafter.observe?.(slot.memory, evaluated));
