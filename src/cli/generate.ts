@@ -113,7 +113,9 @@ export function generateCommand(): Command {
 
 async function generate(given: Flags): Promise<void> {
   const recorded = given.replay === undefined ? undefined : await readRecord(given.replay);
-  const asked: Flags = { ...given, ...recorded?.config };
+  // The record says what is sampled; how it is computed, which changes no sample, is still the caller's choice.
+  const { inFlight: _, maxRows: __, provider: ___, threads: ____, ...what } = recorded?.config ?? {};
+  const asked: Flags = { ...given, ...what };
   const files = [asked.out, asked.json, ...(asked.samples ? [asked.samples] : [])];
   for (const file of files) await assertWritable(file);
   const abort = new AbortController();

@@ -27,6 +27,9 @@ const NEWEST = 0.5;
  * step. A window of L then commits E(L) = sum_{i<=L} p_1 .. p_i + 1 - p_1 .. p_L steps, p_j = 2 Phi(-delta_j / 2), and takes
  * a call with its rows, and the drafter's and engine's time as measured so far. The best E(L) / time is taken if it beats
  * plain sampling by 10 %, else the window is 1: with leaves evaluated that is plain sampling, a row and a step per call.
+ *
+ * A policy remembers the trajectories of its run: make a new one for each.
+ * @throws SpecdiffError("bad-argument") if the cost of a row is not a time
  */
 export function autoWindow({ cost, longest = 24 }: AutoWindowOptions): WindowPolicy {
   const single = cost(1);
