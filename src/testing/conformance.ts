@@ -6,6 +6,7 @@ import { RandomStream } from "../core/random.js";
 import type { Carry } from "../core/slot.js";
 import type { Verdict, Verifier, Window } from "../core/verifier.js";
 import { fixedWindow } from "../core/window-policy.js";
+import { block } from "../verifiers/block.js";
 import { compare } from "../verifiers/compare.js";
 import { reflection } from "../verifiers/reflection.js";
 import { assertLaw, pathLaw, terminalLaw } from "./law.js";
@@ -192,6 +193,22 @@ export const brokenVerifiers: readonly Verifier[] = [
       verdict.residual[i]! += 0.5 * across;
     }
   }),
+  // Right level by level, wrong for a block: what is left of the target there is not the mirror image of what was refused.
+  {
+    name: "verifies blocks but reflects what it refuses",
+    verify(window, random, verdict) {
+      block.verify(window, random, verdict);
+      const { tip, corrected, residual } = verdict;
+      if (!corrected || window.sigma[tip] === 0) return;
+      const found = { delta: 0, along: 0 };
+      compare(window, tip, tip + 1, found);
+      const shift = (found.delta - 2 * found.along) / found.delta;
+      for (let i = 0; i < window.dim; i++) {
+        const at = tip * window.dim + i;
+        residual[i] = window.states[at + window.dim]! + shift * (window.targetMeans[at]! - window.draftMeans[at]!);
+      }
+    },
+  },
   // Small differences waved through: biased by about delta / sqrt(2 pi) a step in total variation.
   {
     name: "skips the test where delta is below 0.5",
