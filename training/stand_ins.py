@@ -4,7 +4,8 @@ holds the folder as diffusers lays it out. Needs the Python packages torch, onnx
     python3 training/stand_ins.py
 
 Data: images, 1 x 8 x 8, are sine waves across (class 0) or down (class 1) of random phase; vectors, of 8 numbers, are a
-mixture of four narrow Gaussians. Each network is trained on the path and for the prediction of its name.
+mixture of four narrow Gaussians. Each network is trained on the path and for the prediction of its name. The policy is not
+trained: it is the exact denoiser of a law of actions, to stay about where the pusher is or to move through the block.
 """
 
 import json
@@ -157,8 +158,67 @@ def export(name, network, scheduler, *, time=torch.float32, labels=False, scalar
         onnx.save(onnx.load(out), out, save_as_external_data=True, location="model.onnx_data", size_threshold=256)
 
 
+class Pusher(nn.Module):
+    """16 actions of PushT given two observations of 20 numbers: with probability 0.3 N(stay, 0.05^2), else N(through, 0.15^2)."""
+
+    def __init__(self):
+        super().__init__()
+        squared = torch.cos((torch.arange(101) / 100 + 0.008) / 1.008 * torch.pi / 2) ** 2
+        squared = torch.cumprod(1 - (1 - squared[1:] / squared[:-1]).clamp(max=0.999), 0)
+        self.register_buffer("alpha", squared.sqrt())
+        self.register_buffer("noise", (1 - squared).sqrt())
+        self.register_buffer("low", torch.tensor([12.0, 25.0]))
+        self.register_buffer("span", torch.tensor([499.0, 486.0]))
+        self.register_buffer("reach", torch.linspace(0, 2, 16)[None, :, None])
+
+    def forward(self, sample, timestep, observation):
+        places = 2 * (observation[:, 20:].reshape(-1, 10, 2) - self.low) / self.span - 1
+        agent, block = places[:, 9:], places[:, :9].mean(1, keepdim=True)
+        step = timestep.long()
+        alpha, noise = self.alpha[step][:, None, None], self.noise[step][:, None, None]
+        means = torch.stack([agent + 0 * self.reach, agent + self.reach * (block - agent)])
+        width = torch.tensor([0.05, 0.15]).view(2, 1, 1, 1)
+        total = alpha**2 * width**2 + noise**2
+        errors = sample - alpha * means
+        logs = (-0.5 * errors**2 / total - 0.5 * total.log()).sum((2, 3)) + torch.tensor([0.3, 0.7]).log()[:, None]
+        weights = logs.softmax(0)[:, :, None, None]
+        x0 = (weights * (means + alpha * width**2 / total * errors)).sum(0)
+        return (sample - alpha * x0) / noise
+
+
+def export_policy(name, network):
+    folder = OUT / name
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "policy").mkdir(parents=True)
+    (folder / "scheduler").mkdir()
+    write = lambda file, content: (folder / file).write_text(json.dumps(content, indent=1) + "\n")
+    write("scheduler/scheduler_config.json", {**DDPM, "num_train_timesteps": 100, "prediction_type": "epsilon", "clip_sample": True})
+    write("model.json", {"target": "policy/model.onnx"})
+    write(
+        "policy.json",
+        {
+            "observation": {"layout": "keypoints", "steps": 2},
+            "horizon": 16,
+            "executed": {"from": 1, "count": 8},
+            "action": {"min": [12, 25], "max": [511, 511]},
+        },
+    )
+    inputs = {"sample": torch.randn(2, 16, 2), "timestep": torch.tensor([90.0, 10.0]), "observation": 512 * torch.rand(2, 40)}
+    torch.onnx.export(
+        network.eval(),
+        tuple(inputs.values()),
+        str(folder / "policy" / "model.onnx"),
+        input_names=list(inputs),
+        output_names=["out_sample"],
+        dynamic_axes={n: {0: "batch"} for n in [*inputs, "out_sample"]},
+        opset_version=17,
+        dynamo=False,
+    )
+
+
 def main():
     torch.set_num_threads(1)
+    export_policy("pusher", Pusher())
     predictions = ["epsilon", "sample", "v_prediction", "flow"]
     images = {p: train(Images(), waves, p, 1500) for p in predictions}
     vectors = {p: train(Vectors(), clusters, p, 3000) for p in predictions}
