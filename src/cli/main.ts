@@ -4,6 +4,7 @@ import { benchCommand } from "./bench.js";
 import { exitCodeOf, explain } from "./exit.js";
 import { generateCommand } from "./generate.js";
 import { inspectCommand } from "./inspect.js";
+import { studyCommand } from "./study.js";
 import { versions } from "./versions.js";
 
 const program = new Command("specdiff")
@@ -11,7 +12,8 @@ const program = new Command("specdiff")
   .version(versions().specdiff)
   .addCommand(generateCommand())
   .addCommand(inspectCommand())
-  .addCommand(benchCommand());
+  .addCommand(benchCommand())
+  .addCommand(studyCommand());
 
 for (const command of [program, ...program.commands])
   command.exitOverride().showHelpAfterError("(--help shows all options)");
