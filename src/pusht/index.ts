@@ -9,4 +9,5 @@ export {
   SUCCESS,
   startOf,
 } from "./environment.js";
+export { type Episode, type Moment, observationOf, type RolloutOptions, rollouts } from "./rollout.js";
 export { coverageOf, GOAL, KEYPOINTS, PUSHER_RADIUS, RECTANGLES, WORLD } from "./shape.js";
