@@ -4,6 +4,7 @@ import { benchCommand } from "./bench.js";
 import { exitCodeOf, explain } from "./exit.js";
 import { generateCommand } from "./generate.js";
 import { inspectCommand } from "./inspect.js";
+import { policyCommand } from "./policy.js";
 import { studyCommand } from "./study.js";
 import { versions } from "./versions.js";
 
@@ -13,9 +14,10 @@ const program = new Command("specdiff")
   .addCommand(generateCommand())
   .addCommand(inspectCommand())
   .addCommand(benchCommand())
+  .addCommand(policyCommand())
   .addCommand(studyCommand());
 
-for (const command of [program, ...program.commands])
+for (const command of [program, ...program.commands, ...program.commands.flatMap(({ commands }) => commands)])
   command.exitOverride().showHelpAfterError("(--help shows all options)");
 
 try {
