@@ -31,6 +31,9 @@ const registry: Readonly<Record<string, (context: DraftContext, kind: string | u
   posterior: ({ chain, shape }) => posterior(chain, shape),
 };
 
+/** Families of drafters. */
+export const drafterNames: readonly string[] = Object.keys(registry);
+
 /**
  * A drafter from its name: "frozen", "frozen:x0", "independent", "none".
  * @throws SpecdiffError("bad-argument") for an unknown name, listing the known ones

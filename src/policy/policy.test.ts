@@ -8,9 +8,9 @@ import { fixedWindow } from "../core/window-policy.js";
 import { createDrafter } from "../drafters/index.js";
 import { DEFAULTS } from "../pipeline/pipeline.js";
 import { PushT } from "../pusht/environment.js";
+import { chunkLaw } from "../testing/chunks.js";
 import { brokenVerifiers } from "../testing/conformance.js";
-import { assertLaw, type LawTest, pathLaw } from "../testing/law.js";
-import { twoSampleTest } from "../testing/statistics.js";
+import { assertLaw, pathLaw } from "../testing/law.js";
 import { verifiers } from "../verifiers/index.js";
 import { readCard } from "./card.js";
 import { Controller } from "./controller.js";
@@ -95,9 +95,9 @@ describe("a policy", () => {
       for (let robot = 0; robot < robots; robot++) histories.set(history(seed), robot * 40);
       const chunks = async (options: DecideOptions) => (await policy.decide(histories, options)).chunks;
       const plain = await chunks({ seed: 1, draft: "none" });
-      assertLaw(compare(plain, await chunks({ seed: 2 }), robots));
+      assertLaw(chunkLaw(plain, await chunks({ seed: 2 }), 16, 2));
       const ddim = await chunks({ seed: 3, draft: "none", steps: 5, sampler: "ancestral", churn: 1e-9 });
-      assert.throws(() => assertLaw(compare(plain, ddim, robots)));
+      assert.throws(() => assertLaw(chunkLaw(plain, ddim, 16, 2)));
     }
   });
 
@@ -143,20 +143,6 @@ describe("a policy", () => {
     await easy.close();
   });
 });
-
-/** Two-sample tests of chunks: single coordinates, the way that is covered, the spread around the mean. */
-function compare(a: Float64Array, b: Float64Array, count: number): LawTest[] {
-  const statistics: [string, (chunk: Float64Array) => number][] = [
-    ["first x", (chunk) => chunk[0]!],
-    ["last x", (chunk) => chunk[30]!],
-    ["last y", (chunk) => chunk[31]!],
-    ["way", (chunk) => Math.hypot(chunk[30]! - chunk[0]!, chunk[31]! - chunk[1]!)],
-    ["roughness", (chunk) => chunk.reduce((sum, value, i) => (i < 2 ? 0 : sum + (value - chunk[i - 2]!) ** 2), 0)],
-  ];
-  const of = (chunks: Float64Array, statistic: (chunk: Float64Array) => number) =>
-    Array.from({ length: count }, (_, n) => statistic(chunks.subarray(n * 32, (n + 1) * 32)));
-  return statistics.map(([name, statistic]) => ({ name, p: twoSampleTest(of(a, statistic), of(b, statistic)) }));
-}
 
 describe("the queues of a controller", () => {
   /** Chunks that count up, and a note of what was shown. */

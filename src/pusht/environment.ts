@@ -13,11 +13,20 @@ export const SUCCESS = 0.95;
 /** Control steps of an episode in the published protocol. */
 export const EPISODE_STEPS = 300;
 
+/** Where everything is, px and rad; an environment has it. */
+export interface Pose {
+  readonly pusherX: number;
+  readonly pusherY: number;
+  readonly blockX: number;
+  readonly blockY: number;
+  readonly blockAngle: number;
+}
+
 /** What a policy is shown. */
 export interface Observation {
   readonly size: number;
   /** Writes `size` numbers. */
-  write(env: PushT, out: Float64Array, at: number): void;
+  write(pose: Pose, out: Float64Array, at: number): void;
 }
 
 /**
@@ -90,7 +99,7 @@ export function startOf(seed: number): Start {
  * const reward = env.step(250, 300);
  * ```
  */
-export class PushT {
+export class PushT implements Pose {
   readonly #world = new World();
   readonly #legacy: boolean;
   /** Control steps since the reset. */

@@ -1,6 +1,6 @@
 import { SpecdiffError } from "../core/errors.js";
 import type { Decision, Policy, Sampling } from "../policy/policy.js";
-import { EPISODE_STEPS, type ObservationKind, observations, PushT } from "./environment.js";
+import { EPISODE_STEPS, type ObservationKind, observations, type Pose, PushT } from "./environment.js";
 
 export interface RolloutOptions {
   /** Seed of each episode's start. */
@@ -102,6 +102,23 @@ export async function rollouts(policy: Policy, options: RolloutOptions): Promise
     decisions,
     ...(trace && { trace: [...moments, momentOf(env)] }),
   }));
+}
+
+/** What a policy was shown at each decision of traced episodes: histories for `Policy.decide`, one after another. */
+export function historiesOf(policy: Policy, episodes: readonly Episode[]): Float64Array[] {
+  const { write, size } = observations[observationOf(policy)];
+  const { steps } = policy.card.observation;
+  return episodes.flatMap(({ trace = [] }) =>
+    trace.flatMap(({ decision }, at) => {
+      if (!decision) return [];
+      const history = new Float64Array(steps * size);
+      for (let i = 0; i < steps; i++) {
+        const [pusherX, pusherY, blockX, blockY, blockAngle] = trace[Math.max(0, at - steps + 1 + i)]!.state;
+        write({ pusherX, pusherY, blockX, blockY, blockAngle } as Pose, history, i * size);
+      }
+      return [history];
+    }),
+  );
 }
 
 function momentOf(env: PushT): Moment {

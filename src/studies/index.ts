@@ -1,5 +1,6 @@
 import type { Option } from "commander";
 import { gmmDefinition } from "./gmm.js";
+import { pushtDefinition } from "./pusht.js";
 import type { Study } from "./study.js";
 
 /** How much a study does: "tiny" proves its plumbing, "quick" takes about two minutes on two cores, "full" up to hours. */
@@ -22,4 +23,4 @@ export interface StudyDefinition {
 }
 
 /** Studies by name: one file and one line each. */
-export const studies: readonly StudyDefinition[] = [gmmDefinition];
+export const studies: readonly StudyDefinition[] = [gmmDefinition, pushtDefinition];

@@ -1,3 +1,4 @@
+export { chunkLaw } from "./chunks.js";
 export {
   brokenVerifiers,
   type ConformanceCase,
