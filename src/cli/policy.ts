@@ -2,7 +2,7 @@ import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { DEFAULTS } from "../pipeline/pipeline.js";
-import { type Decision, loadPolicy, type Policy } from "../policy/index.js";
+import { type Decision, loadPolicy, type Policy, WINDOW } from "../policy/index.js";
 import { rolloutGif } from "../pusht/gif.js";
 import { EPISODE_STEPS, type Episode, rollouts } from "../pusht/index.js";
 import { playerHtml } from "../pusht/player.js";
@@ -19,7 +19,7 @@ interface Flags {
   steps: number;
   draft?: string;
   coupling: string;
-  window?: number;
+  window?: number | "auto";
   deadline?: number;
   threads?: number;
   out: string;
@@ -61,7 +61,10 @@ function runCommand(): Command {
     .addOption(new Option("--draft <name>", `as of specdiff generate (default: ${DEFAULTS.draft})`))
     .addOption(couplingOption())
     .addOption(
-      new Option("--window <l>", `steps drafted per round (default: ${DEFAULTS.window})`).argParser(wholeNumber(1)),
+      new Option(
+        "--window <l>",
+        `steps drafted per round, or auto: what pays on this machine (default: ${WINDOW})`,
+      ).argParser((text) => (text === "auto" ? text : wholeNumber(1)(text))),
     )
     .addOption(
       new Option("--deadline <ms>", "milliseconds for a decision: chooses draft and window")

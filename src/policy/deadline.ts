@@ -5,7 +5,7 @@ import type { Decision, Sampling } from "./policy.js";
 /** What is known of one way to sample. */
 interface Candidate {
   readonly draft: string;
-  readonly window: number;
+  readonly window: number | "auto";
   /** Latest times of a decision, ms. */
   readonly times: number[];
   rows: number;
@@ -14,7 +14,7 @@ interface Candidate {
 /** What a deadline comes to on this machine. */
 export interface Plan {
   readonly draft: string;
-  readonly window: number;
+  readonly window: number | "auto";
   /** Times of a decision so far: median, and the longest of the last {@link REMEMBERED}. */
   readonly medianMs: number;
   readonly longestMs: number;
@@ -22,7 +22,7 @@ export interface Plan {
   readonly over: number;
 }
 
-const WINDOWS = [5, 10, 20, 40];
+const WINDOWS = [2, 5, 10, 20, 40];
 /** Trial decisions per candidate: all have the first, those within reach of the soonest the others. */
 const TRIALS = 5;
 const REACH = 1.5;

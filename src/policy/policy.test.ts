@@ -109,6 +109,15 @@ describe("a policy", () => {
     assert.ok(calls <= (8 * 100) / 5, `${calls / 8} calls a decision`);
   });
 
+  it("takes the window that pays, or the caller's own policy", async () => {
+    const auto = await policy.decide(history(3), { seed: 1, window: "auto" });
+    assert.equal(auto.window, "auto");
+    const own = await policy.decide(history(3), { seed: 1, window: () => fixedWindow(7) });
+    const seven = await policy.decide(history(3), { seed: 1, window: 7 });
+    assert.deepEqual(own.chunks, seven.chunks);
+    assert.equal(own.window, undefined);
+  });
+
   it("refuses observations of another size or with NaN, and says what it takes", async () => {
     const robot = policy.controller();
     await assert.rejects(robot.act(new Float64Array(18)), /has 18 numbers; pusher takes 20 \("keypoints"\)/);
@@ -204,7 +213,7 @@ describe("a deadline", () => {
   it("takes the fewest rows that keep it, and the soonest if none does", async () => {
     for (const [budget, expected] of [
       [100, { draft: "none", window: 1 }],
-      [35, { draft: DEFAULTS.draft, window: 5 }],
+      [34, { draft: DEFAULTS.draft, window: 5 }],
       [16, { draft: DEFAULTS.draft, window: 10 }],
       [1, { draft: DEFAULTS.draft, window: 40 }],
     ] as const) {

@@ -6,13 +6,18 @@ import type { Carry } from "../core/slot.js";
 import { fixedWindow, type WindowPolicy } from "../core/window-policy.js";
 import { createDrafter } from "../drafters/index.js";
 import { listOf, sizeOf } from "../onnx/form.js";
+import { type CostCurve, DEFAULT_ROWS, measureCost, timeOf } from "../pipeline/cost.js";
 import { DEFAULTS, type Pipeline, type ScheduleOptions } from "../pipeline/pipeline.js";
 import { plain } from "../plain.js";
 import { denoiser, type Schedule } from "../schedules/index.js";
 import { verifierNamed } from "../verifiers/index.js";
+import { autoWindow } from "../windows/auto.js";
 import type { PolicyCard } from "./card.js";
 import { Controller, type ControllerOptions } from "./controller.js";
 import { Deadline } from "./deadline.js";
+
+/** Steps drafted per round: chunks of actions are small states, whose drafts hold for long. */
+export const WINDOW = 20;
 
 /**
  * How a decision is sampled. Draft, coupling, window and carry do not change its law. Default of `steps`: as many as the network
@@ -23,8 +28,11 @@ export interface Sampling extends ScheduleOptions {
   readonly draft?: string;
   /** Default: {@link DEFAULTS}. */
   readonly coupling?: string;
-  /** Steps drafted per round, or what makes a window policy for a decision. Default: {@link DEFAULTS}. */
-  readonly window?: number | (() => WindowPolicy);
+  /**
+   * Steps drafted per round; "auto" for what pays by the time of a call against its rows, which is measured before the first
+   * such decision; or what makes a window policy for a decision. Default {@link WINDOW}.
+   */
+  readonly window?: number | "auto" | (() => WindowPolicy);
   /** Default "nearest". */
   readonly carry?: Carry;
 }
@@ -44,8 +52,8 @@ export interface Decision {
   /** Wall-clock, ms. */
   readonly ms: number;
   readonly draft: string;
-  /** Steps drafted per round; undefined where a window policy chose them. */
-  readonly window: number | undefined;
+  /** As asked for; undefined where the caller's own policy chose. */
+  readonly window: number | "auto" | undefined;
   readonly record: RunRecord;
   /** ms beyond the deadline, 0 if it was kept, undefined if there is none. The actions are finished in any case. */
   readonly late: number | undefined;
@@ -64,6 +72,7 @@ export class Policy {
   readonly #sampling: Sampling;
   readonly #input: string;
   readonly #schedules = new Map<string, Schedule>();
+  #cost: CostCurve | undefined;
 
   /**
    * @param sampling what a decision takes where it says nothing else
@@ -145,23 +154,39 @@ export class Policy {
    * @throws SamplingError when the network fails or the signal aborts
    */
   async decide(histories: Float64Array, options: DecideOptions): Promise<Decision> {
-    this.#check(histories);
+    await this.prepare(histories, options);
     const { deadline } = this;
-    if (deadline) await this.prepare(histories, options.signal);
     const decision = await this.#decide(histories, { ...this.#sampling, ...deadline?.choice, ...options });
     return deadline ? { ...decision, late: deadline.observe(decision) } : decision;
   }
 
   /**
-   * Finds out what decisions take on this machine, for the deadline: `decide` does it before the first decision for a number
-   * of robots, unless it was done. Without a deadline nothing happens.
+   * Measures what decisions need to know of this machine: times of calls for windows that pay, times of decisions for a deadline.
+   * `decide` does it by itself, once; call it where the first decision must not wait.
    */
-  async prepare(histories: Float64Array, signal?: AbortSignal): Promise<void> {
+  async prepare(histories: Float64Array, options: Omit<DecideOptions, "seed"> = {}): Promise<void> {
     this.#check(histories);
-    const robots = this.#robots(histories);
-    await this.deadline?.prepare(robots, (sampling, seed) =>
+    const { signal } = options;
+    const { window } = { ...this.#sampling, ...options };
+    if (window === "auto" && !this.#cost) this.#cost = await this.#measure(histories, signal);
+    await this.deadline?.prepare(this.#robots(histories), (sampling, seed) =>
       this.#decide(histories, { ...this.#sampling, ...sampling, seed, signal }),
     );
+  }
+
+  #measure(histories: Float64Array, signal: AbortSignal | undefined): Promise<CostCurve> {
+    const most = DEFAULT_ROWS.at(-1)!;
+    const shown = histories.length / this.#robots(histories);
+    const many = new Float64Array(most * shown);
+    for (let row = 0; row < most; row++) many.set(histories.subarray(0, shown), row * shown);
+    return measureCost(this.denoiser(many), this.schedule().chain, { repetitions: 5, ...(signal && { signal }) });
+  }
+
+  #windowPolicy(window: NonNullable<Sampling["window"]>): WindowPolicy {
+    if (typeof window === "number") return fixedWindow(window);
+    if (window !== "auto") return window();
+    const cost = this.#cost!;
+    return autoWindow({ cost: (rows) => timeOf(cost, rows) });
   }
 
   async #decide(histories: Float64Array, sampling: DecideOptions): Promise<Decision> {
@@ -169,7 +194,7 @@ export class Policy {
     const { pipeline, actionSize } = this;
     const robots = this.#robots(histories);
     const { chain } = this.schedule(sampling);
-    const { window = DEFAULTS.window, coupling = DEFAULTS.coupling, carry, seed, signal } = sampling;
+    const { window = WINDOW, coupling = DEFAULTS.coupling, carry, seed, signal } = sampling;
     const draft = sampling.draft ?? pipeline.defaultDraft;
     const context =
       draft === "independent"
@@ -188,7 +213,7 @@ export class Policy {
         : {
             drafter: createDrafter(draft, context),
             verifier: verifierNamed(coupling),
-            window: typeof window === "number" ? fixedWindow(window) : window(),
+            window: this.#windowPolicy(window),
           }),
     });
     const { min, max } = this.card.action;
@@ -201,7 +226,7 @@ export class Policy {
       chunks: samples,
       ms: performance.now() - started,
       draft,
-      window: draft === "none" ? 1 : typeof window === "number" ? window : undefined,
+      window: draft === "none" ? 1 : typeof window === "function" ? undefined : window,
       record,
       late: undefined,
     };

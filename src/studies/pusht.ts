@@ -3,9 +3,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Option } from "commander";
 import { SpecdiffError } from "../core/errors.js";
-import type { WindowPolicy } from "../core/window-policy.js";
 import { drafterNames } from "../drafters/index.js";
-import { type CostPoint, measureCost, timeOf } from "../pipeline/cost.js";
+import { type CostPoint, measureCost } from "../pipeline/cost.js";
 import { DEFAULTS } from "../pipeline/pipeline.js";
 import { loadPolicy } from "../policy/load.js";
 import type { Policy, Sampling } from "../policy/policy.js";
@@ -14,7 +13,6 @@ import { historiesOf, rollouts } from "../pusht/rollout.js";
 import { chunkLaw } from "../testing/chunks.js";
 import type { LawTest } from "../testing/law.js";
 import { verifiers } from "../verifiers/index.js";
-import { autoWindow } from "../windows/auto.js";
 import type { Size, StudyDefinition } from "./index.js";
 import { pushtReport } from "./pusht-report.js";
 import { breathe, type Study } from "./study.js";
@@ -336,18 +334,14 @@ function labelOf(config: PushtConfig): string {
   }
 }
 
-function samplingOf({ draft, coupling, window, ddim }: Method, auto: () => WindowPolicy): Sampling {
+function samplingOf({ draft, coupling, window, ddim }: Method): Sampling {
   if (ddim !== undefined) return { draft, steps: ddim, sampler: "ancestral", churn: 1e-9 };
   return {
     draft,
     ...(coupling && { coupling }),
-    ...(window && { window: window === "auto" ? auto : window }),
+    ...(window && { window }),
   };
 }
-
-const noAuto = (): never => {
-  throw new SpecdiffError("bad-argument", "the window auto is for cells of times only");
-};
 
 async function control(policy: Policy, config: ControlConfig, signal: AbortSignal): Promise<ControlRow> {
   const calls: number[] = [];
@@ -359,7 +353,7 @@ async function control(policy: Policy, config: ControlConfig, signal: AbortSigna
     starts: Array.from({ length: config.starts }, (_, i) => FIRST_START + i),
     seed: config.seed,
     steps: config.steps,
-    sampling: samplingOf(config.method, noAuto),
+    sampling: samplingOf(config.method),
     signal,
     onDecision({ record, robots }) {
       calls.push(record.trajectoryCalls / robots);
@@ -401,10 +395,9 @@ async function timing(policy: Policy, config: TimingConfig, signal: AbortSignal)
     repetitions: 15,
     signal,
   });
-  const auto = () => autoWindow({ cost: (rows) => timeOf(curve, rows) });
   const methods = config.methods.map((method) => ({
     method,
-    sampling: samplingOf(method, auto),
+    sampling: samplingOf(method),
     ms: [] as number[],
     calls: 0,
     rows: 0,
@@ -464,7 +457,7 @@ async function law(policy: Policy, config: LawConfig, signal: AbortSignal): Prom
     };
     const seed = config.seed * 1000 + 10 * i;
     const plain = await chunks({ draft: "none" }, seed);
-    const own = await chunks(samplingOf(config.method, noAuto), seed + 1);
+    const own = await chunks(samplingOf(config.method), seed + 1);
     for (const { name, p } of chunkLaw(plain, own, horizon, policy.actionSize))
       tests.push({ name: `observation ${i}: ${name}`, p });
   }
@@ -476,7 +469,7 @@ async function strip(policy: Policy, config: StripConfig, signal: AbortSignal): 
     starts: [config.start],
     seed: config.seed,
     steps: config.steps,
-    sampling: samplingOf(config.method, noAuto),
+    sampling: samplingOf(config.method),
     trace: true,
     signal,
   });
