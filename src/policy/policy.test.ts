@@ -213,7 +213,7 @@ describe("a deadline", () => {
   it("takes the fewest rows that keep it, and the soonest if none does", async () => {
     for (const [budget, expected] of [
       [100, { draft: "none", window: 1 }],
-      [34, { draft: DEFAULTS.draft, window: 5 }],
+      [34, { draft: "frozen:x0", window: 2 }],
       [16, { draft: DEFAULTS.draft, window: 10 }],
       [1, { draft: DEFAULTS.draft, window: 40 }],
     ] as const) {
