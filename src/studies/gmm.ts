@@ -10,6 +10,7 @@ import { w2 } from "../metrics/w2.js";
 import { DEFAULTS } from "../pipeline/pipeline.js";
 import { plain } from "../plain.js";
 import { interpolant, reverseSde, timeGrid } from "../schedules/index.js";
+import { twoSampleTest } from "../testing/statistics.js";
 import { verifierNamed } from "../verifiers/index.js";
 import { gmmReport } from "./gmm-report.js";
 import type { StudyDefinition } from "./index.js";
@@ -67,6 +68,8 @@ export interface GmmRow {
   /** Wasserstein-2 distance of each group to as many samples of the target, and to as many plain trajectories. */
   readonly w2Target: readonly number[];
   readonly w2Plain: readonly number[];
+  /** Kolmogorov-Smirnov tests of all samples against plain ones: the first coordinate, a random direction, the length. */
+  readonly pValues: readonly number[];
   /** Of the target to itself; only beside plain sampling. */
   readonly w2Floor?: readonly number[];
 }
@@ -123,9 +126,9 @@ export const GMM_SIZES = {
   full: {
     dims: [2, 4, 8, 16, 32],
     components: [4, 12],
-    churns: [0.1, 0.25, 0.5, 1, 1.5, 2],
+    churns: [0.1, 0.25, 0.5, 1, 2],
     steps: [25, 50, 100, 200, 400],
-    windows: [1, 2, 3, 5, 8, 12, 20, 30, 50],
+    windows: [1, 2, 5, 10, 20, 50],
     errors: [0, 0.02, 0.05, 0.1, 0.2, 0.5, 1, "merged"],
     base: BASE,
     points: 2000,
@@ -365,6 +368,7 @@ async function runCell(config: GmmConfig, targets: Targets, signal: AbortSignal)
     distances.w2Floor.push(w2(sampleMixture(target.mixture, points, seed + 2000 + group), truth, dim));
   }
   const { w2Floor, ...others } = distances;
+  const pValues = groups > 0 ? lawTests(samples, await targets.plain(config, signal), dim) : [];
   return {
     calls: record.trajectoryCalls / calls.length,
     speedup: record.speedup ?? Number.NaN,
@@ -377,6 +381,7 @@ async function runCell(config: GmmConfig, targets: Targets, signal: AbortSignal)
     deltaByPosition: positions.means(),
     deltaBins: bins.list(),
     ...others,
+    pValues,
     ...(w2Floor.length > 0 && { w2Floor }),
   };
 }
@@ -388,6 +393,21 @@ function drafterOf({ draft, error, seed, dim }: GmmConfig, { chain, mixture }: T
       ? coarse(mixture, Math.ceil(mixture.weights.length / 2))
       : imperfect(mixture, error ?? 0, seed + 3);
   return createDrafter(draft, { chain, shape: [dim], draftModel: mixtureModel(chain, model) });
+}
+
+function lawTests(first: Float64Array, second: Float64Array, dim: number): number[] {
+  const direction = new Float64Array(dim);
+  new RandomStream(7).normals(direction);
+  const readings: ((x: Float64Array) => number)[] = [
+    (x) => x[0]!,
+    (x) => x.reduce((sum, value, i) => sum + value * direction[i]!, 0),
+    (x) => Math.hypot(...x),
+  ];
+  return readings.map((read) => {
+    const of = (all: Float64Array) =>
+      Float64Array.from({ length: all.length / dim }, (_, n) => read(all.subarray(n * dim, (n + 1) * dim)));
+    return twoSampleTest(of(first), of(second));
+  });
 }
 
 /** Mean delta by position in the window. */

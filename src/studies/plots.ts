@@ -55,6 +55,10 @@ export interface Chart {
   readonly panels?: { readonly field: string; readonly title: string; readonly columns?: number };
   /** A curve or line that the data are compared with, drawn dashed; its points have the same x and y fields. */
   readonly reference?: { readonly data: readonly Datum[]; readonly label: string };
+  /** Theory for each series: lines without points in the colour of the series, with the same fields as the data. */
+  readonly curves?: readonly Datum[];
+  /** Whether each panel has a y axis of its own. Default false. */
+  readonly ownY?: boolean;
   /** Whether the points of a series are joined, in the order of x. Default true. */
   readonly joined?: boolean;
   readonly width?: number;
@@ -63,14 +67,31 @@ export interface Chart {
 
 /** A chart of series over x with intervals: the one kind that reports are made of. */
 export function chart(options: Chart): Promise<string> {
-  const { data, x, y, series, interval, panels, reference, joined = true, width = 420, height = 280 } = options;
+  const {
+    data,
+    x,
+    y,
+    series,
+    interval,
+    panels,
+    reference,
+    curves,
+    ownY = false,
+    joined = true,
+    width = 420,
+    height = 280,
+  } = options;
   const order = series?.order ?? (series ? [...new Set(data.map((datum) => String(datum[series.field])))] : undefined);
   const axis = ({ field, title, log, zero = false, domain, ticks }: Axis) => ({
     field,
     type: "quantitative",
     title,
-    scale: { type: log ? "log" : "linear", ...(log ? {} : { zero }), ...(domain && { domain }), nice: !domain },
-    axis: { ...(ticks && { values: ticks }), ...(log && !ticks && { tickCount: 6 }), format: "~g" },
+    scale: {
+      type: log ? "log" : "linear",
+      ...(log ? {} : { zero }),
+      ...(domain ? { domain, nice: false } : { padding: zero ? 0 : 8, nice: !log }),
+    },
+    axis: { ...(ticks && { values: ticks }), ...(log && !ticks && { tickCount: 6 }), format: "~r" },
   });
   const legend = { title: series?.title ?? "", orient: "right", symbolOpacity: 1 };
   const encoding = {
@@ -96,11 +117,14 @@ export function chart(options: Chart): Promise<string> {
                 field: "label",
                 type: "nominal",
                 scale: { range: [[5, 4]] },
-                legend: { title: null, symbolStrokeColor: "#555555" },
+                legend: { title: null, symbolStrokeColor: "#555555", symbolSize: 500 },
               },
             },
           },
         ]
+      : []),
+    ...(curves
+      ? [{ data: { values: curves }, mark: { type: "line", strokeWidth: 1.4, clip: true }, encoding: noShape }]
       : []),
     ...(joined ? [{ mark: { type: "line", strokeWidth: 1.6, clip: true }, encoding: { ...noShape, ...one } }] : []),
     ...(interval
@@ -121,6 +145,7 @@ export function chart(options: Chart): Promise<string> {
           facet: { field: panels.field, title: panels.title, type: "nominal", sort: null },
           columns: panels.columns ?? 2,
           spec: body,
+          ...(ownY && { resolve: { scale: { y: "independent" } } }),
         }
       : { data: { values: data }, ...body },
   );

@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { access, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+
+const main = fileURLToPath(new URL("./main.js", import.meta.url));
+let scratch: string;
+before(async () => {
+  scratch = await mkdtemp(join(tmpdir(), "specdiff-study-cli-"));
+});
+after(() => rm(scratch, { recursive: true }));
+
+/** Runs the program; `interruptAt` sends Ctrl-C once standard error matches. */
+function specdiff(args: readonly string[], interruptAt?: RegExp) {
+  return new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) => {
+    const child = spawn(process.execPath, [main, ...args], { cwd: scratch });
+    const outcome = { stdout: "", stderr: "" };
+    let interrupted = false;
+    child.stdout.on("data", (text) => {
+      outcome.stdout += text;
+    });
+    child.stderr.on("data", (text) => {
+      outcome.stderr += text;
+      if (interruptAt?.test(outcome.stderr) && !interrupted) {
+        interrupted = true;
+        child.kill("SIGINT");
+      }
+    });
+    child.on("close", (code) => resolve({ code, ...outcome }));
+  });
+}
+
+describe("specdiff study", () => {
+  it("goes on after Ctrl-C where it stopped, and ends in a report", async () => {
+    const stopped = await specdiff(["study", "gmm", "--tiny", "--out", "gmm"], /gmm 4\//);
+    assert.equal(stopped.code, 130, stopped.stderr);
+    assert.match(stopped.stderr, /stopped after \d+ of \d+ cells; the same command goes on/);
+    const kept = (await readFile(join(scratch, "gmm", "rows.jsonl"), "utf8")).trim().split("\n").length;
+    assert.ok(kept >= 3, `${kept} rows`);
+    const resumed = await specdiff(["study", "gmm", "--tiny", "--out", "gmm"]);
+    assert.equal(resumed.code, 0, resumed.stderr);
+    assert.ok(resumed.stderr.includes(`gmm ${kept + 1}/`) && !resumed.stderr.includes(`gmm ${kept}/`), resumed.stderr);
+    assert.match(resumed.stdout, /Same law: .*\n.*published speed-ups.*\nAcceptance follows/);
+    for (const file of ["report.html", "rows.csv", "summary.json", "plots/speedup-dimension.svg"]) {
+      await access(join(scratch, "gmm", file));
+    }
+  });
+  it("does not mix a folder's rows with others", async () => {
+    const other = await specdiff(["study", "gmm", "--tiny", "--seed", "2", "--out", "gmm"]);
+    assert.equal(other.code, 2, other.stderr);
+    assert.match(other.stderr, /other settings/);
+  });
+});
