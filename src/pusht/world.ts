@@ -1,3 +1,4 @@
+import { Broadphase } from "./broadphase.js";
 import { CENTRE_V, CORNERS, PUSHER_RADIUS, RECTANGLES } from "./shape.js";
 
 /** Duration of one step of the physics, seconds. */
@@ -21,8 +22,13 @@ const WALLS: readonly (readonly [number, number, number, number])[] = [
   [506, 5, 506, 506],
   [5, 506, 506, 506],
 ];
-/** No wall is reached while the block's centre is farther than this from all of them. */
-const REACH = 80;
+/** Shapes by number: the walls, the pusher, and the parts of the block. */
+const PUSHER = WALLS.length;
+const BLOCK = PUSHER + 1;
+/** The order in which boxes of moving shapes are looked at: of the engine's hash table of five places. */
+const RENEWAL = [1, 2, 0] as const;
+/** Where pusher and block are before anything is placed: it decides the first order of contacts. */
+const PARKED = { pusher: [256, 400], block: [256, 300] } as const;
 
 /** A point where the block touches something, and the impulses that keep them apart. */
 class Contact {
@@ -59,7 +65,7 @@ class Pair {
 /**
  * The physics of PushT: a circular pusher that is moved from outside, and a T that it pushes inside four walls without
  * friction; nothing coasts. The semantics are those of the Chipmunk 7 engine: contacts with remembered impulses, ten rounds of
- * sequential impulses, overlap removed by velocities of their own that act in the next step only.
+ * sequential impulses in the engine's order, overlap removed by velocities of their own that act in the next step only.
  */
 export class World {
   pusherX = 0;
@@ -79,10 +85,14 @@ export class World {
   #biasVy = 0;
   #biasW = 0;
   #stamp = 0;
+  #cos = 1;
+  #sin = 0;
+  readonly #corners = new Float64Array(2 * CORNERS.length);
+  readonly #bounds = new Float64Array(4);
+  #broadphase = this.#parked();
   readonly #pusherPairs = RECTANGLES.map(() => new Pair());
   readonly #wallPairs = WALLS.map(() => RECTANGLES.map(() => new Pair()));
   readonly #active: Contact[] = [];
-  readonly #corners = new Float64Array(2 * CORNERS.length);
   readonly #found = [new Contact(), new Contact()] as const;
 
   /** World position of the T's local origin. */
@@ -96,6 +106,14 @@ export class World {
 
   /** Puts everything in place, at rest and with no memory of contacts. */
   place(pusherX: number, pusherY: number, blockX: number, blockY: number, angle: number): void {
+    this.#set(...PARKED.pusher, ...PARKED.block, 0);
+    this.#broadphase = this.#parked();
+    this.#set(pusherX, pusherY, blockX, blockY, angle);
+    this.#stamp = 0;
+    for (const pair of [...this.#pusherPairs, ...this.#wallPairs.flat()]) pair.stamp = Number.NEGATIVE_INFINITY;
+  }
+
+  #set(pusherX: number, pusherY: number, blockX: number, blockY: number, angle: number): void {
     this.pusherX = pusherX;
     this.pusherY = pusherY;
     this.angle = angle;
@@ -104,8 +122,20 @@ export class World {
     this.pusherVx = this.pusherVy = 0;
     this.#vx = this.#vy = this.#w = 0;
     this.#biasVx = this.#biasVy = this.#biasW = 0;
-    this.#stamp = 0;
-    for (const pair of [...this.#pusherPairs, ...this.#wallPairs.flat()]) pair.stamp = Number.NEGATIVE_INFINITY;
+  }
+
+  #parked(): Broadphase {
+    const broadphase = new Broadphase((a, b) => this.#meet(a, b));
+    for (const [wall, [ax, ay, bx, by]] of WALLS.entries()) {
+      const [left, right] = [Math.min(ax, bx) - WALL_RADIUS, Math.max(ax, bx) + WALL_RADIUS];
+      broadphase.addFixed(
+        wall,
+        Float64Array.of(left, Math.min(ay, by) - WALL_RADIUS, right, Math.max(ay, by) + WALL_RADIUS),
+      );
+    }
+    this.#turn();
+    for (let index = 0; index < 3; index++) broadphase.addMoving(PUSHER + index, this.#boundsOf(index), 0, 0);
+    return broadphase;
   }
 
   /** One step of {@link PHYSICS_STEP}. */
@@ -117,14 +147,17 @@ export class World {
     this.#y += PHYSICS_STEP * (this.#vy + this.#biasVy);
     this.angle += PHYSICS_STEP * (this.#w + this.#biasW);
     this.#biasVx = this.#biasVy = this.#biasW = 0;
-    this.#vx = this.#vy = this.#w = 0; // full damping
 
     this.contacts = 0;
-    const cos = Math.cos(this.angle);
-    const sin = Math.sin(this.angle);
-    for (let part = 0; part < 2; part++) this.#touchPusher(part, cos, sin);
-    const [x, y] = [this.#x, this.#y];
-    if (x < 5 + REACH || y < 5 + REACH || x > 506 - REACH || y > 506 - REACH) this.#touchWalls(cos, sin);
+    this.#turn();
+    for (const index of RENEWAL) {
+      const bounds = this.#boundsOf(index);
+      if (!this.#broadphase.hasLeft(index, bounds)) continue;
+      if (index === 0) this.#broadphase.renew(index, bounds, this.pusherVx, this.pusherVy);
+      else this.#broadphase.renew(index, bounds, this.#vx, this.#vy);
+    }
+    this.#broadphase.find();
+    this.#vx = this.#vy = this.#w = 0; // full damping
     for (let i = 0; i < this.contacts; i++) {
       const contact = this.#active[i]!;
       if (contact.lasting) this.#apply(contact, contact.impulse);
@@ -132,6 +165,50 @@ export class World {
     for (let iteration = 0; iteration < ITERATIONS; iteration++) {
       for (let i = 0; i < this.contacts; i++) this.#solve(this.#active[i]!);
     }
+  }
+
+  /** Corners of the block where it is now. */
+  #turn(): void {
+    this.#cos = Math.cos(this.angle);
+    this.#sin = Math.sin(this.angle);
+    for (let i = 0; i < CORNERS.length; i++) {
+      const [u, v] = CORNERS[i]!;
+      this.#corners[2 * i] = this.#x + u * this.#cos - (v - CENTRE_V) * this.#sin;
+      this.#corners[2 * i + 1] = this.#y + u * this.#sin + (v - CENTRE_V) * this.#cos;
+    }
+  }
+
+  /** Bounds of a moving shape: 0 the pusher, 1 and 2 the parts of the block. */
+  #boundsOf(index: number): Float64Array {
+    const bounds = this.#bounds;
+    if (index === 0) {
+      bounds[0] = this.pusherX - PUSHER_RADIUS;
+      bounds[1] = this.pusherY - PUSHER_RADIUS;
+      bounds[2] = this.pusherX + PUSHER_RADIUS;
+      bounds[3] = this.pusherY + PUSHER_RADIUS;
+      return bounds;
+    }
+    const corners = this.#corners;
+    const at = 8 * (index - 1);
+    for (let axis = 0; axis < 2; axis++) {
+      const [p, q, r, s] = [
+        corners[at + axis]!,
+        corners[at + 2 + axis]!,
+        corners[at + 4 + axis]!,
+        corners[at + 6 + axis]!,
+      ];
+      bounds[axis] = Math.min(p, q, r, s);
+      bounds[2 + axis] = Math.max(p, q, r, s);
+    }
+    return bounds;
+  }
+
+  /** Two shapes whose boxes overlap. */
+  #meet(a: number, b: number): void {
+    const [lower, upper] = a < b ? [a, b] : [b, a];
+    if (upper < BLOCK || lower >= BLOCK) return; // neither of them is moved by the other
+    if (lower === PUSHER) this.#touchPusher(upper - BLOCK);
+    else this.#touchWall(lower, upper - BLOCK);
   }
 
   #apply({ nx, ny, lever }: Contact, impulse: number): void {
@@ -158,7 +235,8 @@ export class World {
   }
 
   /** Circle against rectangle: the nearest point of the rectangle, or of its nearest face if the centre is inside. */
-  #touchPusher(part: number, cos: number, sin: number): void {
+  #touchPusher(part: number): void {
+    const [cos, sin] = [this.#cos, this.#sin];
     const [left, top, right, bottom] = RECTANGLES[part]!;
     const dx = this.pusherX - this.#x;
     const dy = this.pusherY - this.#y;
@@ -222,18 +300,6 @@ export class World {
     pair.stamp = this.#stamp;
   }
 
-  #touchWalls(cos: number, sin: number): void {
-    const corners = this.#corners;
-    for (let i = 0; i < CORNERS.length; i++) {
-      const [u, v] = CORNERS[i]!;
-      corners[2 * i] = this.#x + u * cos - (v - CENTRE_V) * sin;
-      corners[2 * i + 1] = this.#y + u * sin + (v - CENTRE_V) * cos;
-    }
-    for (let wall = 0; wall < WALLS.length; wall++) {
-      for (let part = 0; part < 2; part++) this.#touchWall(wall, part);
-    }
-  }
-
   /**
    * Segment against rectangle: the axis of least overlap among the normals of both, then the edges that face each other,
    * clipped against one another.
@@ -253,16 +319,25 @@ export class World {
       for (let i = at; i < at + 8; i += 2) {
         gap = Math.min(gap, side * ((corners[i]! - ax) * wallNx + (corners[i + 1]! - ay) * wallNy));
       }
-      if (gap > distance) [distance, nx, ny] = [gap, side * wallNx, side * wallNy];
+      if (gap > distance) {
+        distance = gap;
+        nx = side * wallNx;
+        ny = side * wallNy;
+      }
     }
     for (let i = 0, j = 6; i < 8; j = i, i += 2) {
       const ex = corners[at + i]! - corners[at + j]!;
       const ey = corners[at + i + 1]! - corners[at + j + 1]!;
       const size = Math.sqrt(ex * ex + ey * ey);
-      const [mx, my] = [ey / size, -ex / size];
+      const mx = ey / size;
+      const my = -ex / size;
       const offset = corners[at + i]! * mx + corners[at + i + 1]! * my;
       const gap = Math.min(ax * mx + ay * my, bx * mx + by * my) - offset;
-      if (gap > distance) [distance, nx, ny] = [gap, -mx, -my];
+      if (gap > distance) {
+        distance = gap;
+        nx = -mx;
+        ny = -my;
+      }
     }
     if (distance > WALL_RADIUS) return;
     this.#clipEdges(wall, part, nx, ny);
