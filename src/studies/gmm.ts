@@ -127,9 +127,9 @@ export const GMM_SIZES = {
     dims: [2, 4, 8, 16, 32],
     components: [4, 12],
     churns: [0.1, 0.25, 0.5, 1, 2],
-    steps: [25, 50, 100, 200, 400],
-    windows: [1, 2, 5, 10, 20, 50],
-    errors: [0, 0.02, 0.05, 0.1, 0.2, 0.5, 1, "merged"],
+    steps: [25, 50, 100, 200],
+    windows: [2, 5, 10, 20, 50],
+    errors: [0, 0.05, 0.1, 0.2, 0.5, 1, "merged"],
     base: BASE,
     points: 2000,
     groups: 4,
@@ -429,7 +429,7 @@ class PositionMeans {
 }
 
 /** The model, pausing now and then, so that Ctrl-C and the progress bar get their turn. */
-function breathing(model: Model): Model {
+export function breathing(model: Model): Model {
   let last = performance.now();
   return {
     dim: model.dim,

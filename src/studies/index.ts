@@ -1,5 +1,6 @@
 import type { Option } from "commander";
 import { gmmDefinition } from "./gmm.js";
+import { langevinDefinition } from "./langevin.js";
 import { pushtDefinition } from "./pusht.js";
 import type { Study } from "./study.js";
 
@@ -23,4 +24,4 @@ export interface StudyDefinition {
 }
 
 /** Studies by name: one file and one line each. */
-export const studies: readonly StudyDefinition[] = [gmmDefinition, pushtDefinition];
+export const studies: readonly StudyDefinition[] = [gmmDefinition, langevinDefinition, pushtDefinition];

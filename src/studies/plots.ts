@@ -1,7 +1,7 @@
 import type { TopLevelSpec } from "vega-lite";
 
 /** One point of a plot: plain values by field name. */
-export type Datum = Readonly<Record<string, string | number | null | undefined>>;
+export type Datum = Readonly<Record<string, string | number | boolean | null | undefined>>;
 
 /** Colours that people of every colour vision tell apart (Okabe and Ito 2008); series differ in shape too. */
 const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31"];
