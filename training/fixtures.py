@@ -33,6 +33,24 @@ def network(name, nodes, *, batch="batch", time=("batch",), time_type=T.FLOAT, c
     save(model, OUT / f"{name}.onnx")
 
 
+def features():
+    """Of each image the mean of every colour (features), and 10 times that (logits)."""
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["features"], axes=[2, 3], keepdims=0),
+        helper.make_node("Mul", ["features", "ten"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "features",
+        [helper.make_tensor_value_info("image", T.FLOAT, ["batch", 3, 4, 4])],
+        [helper.make_tensor_value_info(name, T.FLOAT, ["batch", 3]) for name in ("logits", "features")],
+        initializer=[numpy_helper.from_array(np.array([10], np.float32), "ten")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    checker.check_model(model)
+    save(model, OUT / "features.onnx")
+
+
 def velocity(sample="sample", time="timestep"):
     """v = tanh(x) + t / 1000, something nonlinear with every row on its own."""
     return [
@@ -50,6 +68,7 @@ def end(value):
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     network("plain", [*velocity(), end("plain")])
+    features()
     shift = [
         helper.make_node("Cast", ["class_labels"], ["label"], to=T.FLOAT),
         helper.make_node("Mul", ["label", "tenth"], ["shift"]),

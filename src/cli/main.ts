@@ -4,6 +4,7 @@ import { benchCommand } from "./bench.js";
 import { exitCodeOf, explain } from "./exit.js";
 import { generateCommand } from "./generate.js";
 import { inspectCommand } from "./inspect.js";
+import { metricsCommand } from "./metrics.js";
 import { policyCommand } from "./policy.js";
 import { studyCommand } from "./study.js";
 import { versions } from "./versions.js";
@@ -15,7 +16,8 @@ const program = new Command("specdiff")
   .addCommand(inspectCommand())
   .addCommand(benchCommand())
   .addCommand(policyCommand())
-  .addCommand(studyCommand());
+  .addCommand(studyCommand())
+  .addCommand(metricsCommand());
 
 for (const command of [program, ...program.commands, ...program.commands.flatMap(({ commands }) => commands)])
   command.exitOverride().showHelpAfterError("(--help shows all options)");
