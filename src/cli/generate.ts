@@ -88,9 +88,10 @@ export function generateCommand(): Command {
         .default(DEFAULTS.window),
     )
     .addOption(
-      new Option("--carry <rule>", "which known output anchors the next draft")
-        .choices(["none", "parent", "nearest"])
-        .default("nearest"),
+      new Option(
+        "--carry <rule>",
+        "what the next window starts from (default: window; nearest for a coupling that looks ahead)",
+      ).choices(["none", "parent", "nearest", "window"]),
     )
     .addOption(
       new Option("--leaves <switch>", "evaluate the last drafted state too").choices(["on", "off"]).default("on"),

@@ -1,7 +1,7 @@
 import { SpecdiffError } from "./errors.js";
 import type { Meter, Outputs, Rows } from "./model.js";
 
-/** A point where the target has been evaluated. Views into the loop's storage: copy what must outlive the call. */
+/** A point where the target has been evaluated. Views into the loop's storage, valid until the round is observed. */
 export interface Evaluation {
   readonly step: number;
   /** dim numbers */
@@ -18,17 +18,23 @@ export interface Evaluation {
  */
 export interface Drafter<Memory = unknown> {
   readonly name: string;
-  /** Whether `begin` must have been called for a window to be drafted. If not, a window can start from nothing. */
+  /** Whether `anchor` must have been called for a window to be drafted. If not, a window can start from nothing. */
   readonly needsAnchor: boolean;
   /** The meter of the drafter's own network, if it has one. */
   readonly meter?: Meter;
   /** Called once when a trajectory starts. */
   open(trajectory: number): Memory;
-  /** A window starts; `anchor` is the evaluated point chosen by the carry rule, at or near the window's root. */
-  begin?(memory: Memory, anchor: Evaluation): void;
+  /**
+   * The evaluated point that guesses start from, until the next: at a window's start that of the carry rule, at or near the root;
+   * under carry "window" also, before each level that the last window had reached, its refused state of the same step.
+   */
+  anchor?(memory: Memory, point: Evaluation): void;
   /** Guesses f for each row; row r belongs to `memories[r]`. Called once per level for the whole batch. */
   guess(rows: Rows, memories: readonly Memory[], signal?: AbortSignal): Outputs | Promise<Outputs>;
-  /** All points of a finished round in which it guessed, discarded drafts included, in the order of the window. */
+  /**
+   * The points of a finished round in which it guessed, in the order of the window; discarded drafts are included, under carry
+   * "window" only the first.
+   */
   observe?(memory: Memory, evaluated: readonly Evaluation[]): void;
 }
 

@@ -114,9 +114,9 @@ describe("anchors", () => {
     const inner = frozen(simpleChain(9), "output") as Drafter;
     const drafter: Drafter = {
       ...inner,
-      begin(memory, anchor) {
-        seen.push(anchor.step);
-        inner.begin!(memory, anchor);
+      anchor(memory, point) {
+        seen.push(point.step);
+        inner.anchor!(memory, point);
       },
     };
     await sample({ ...base(9), drafter, window: fixedWindow(3), ...options });
@@ -126,6 +126,11 @@ describe("anchors", () => {
     assert.deepEqual(await anchors({ verifier: keeps(1) }), [0, 2, 4, 6, 8]);
     assert.deepEqual(await anchors({ verifier: keeps(1), carry: "parent" }), [0, 1, 3, 5, 7]);
     assert.deepEqual(await anchors({ verifier: keeps(1), carry: "none", leaves: false }), [0, 2, 4, 6]);
+  });
+  it("window: the refused state of each level's own step, as far as the last window went", async () => {
+    const verifier = { ...keeps(1), sequential: true };
+    // after the window at 0 (drafts of steps 1 to 3, the one of step 2 refused) the levels of steps 2 and 3 have a neighbour
+    assert.deepEqual(await anchors({ verifier }), [0, 2, 3, 4, 5, 6, 7, 8]);
   });
   it("a fully accepted window: its leaf, or the parent of it", async () => {
     assert.deepEqual(await anchors({}), [0, 3, 6]);
@@ -182,6 +187,61 @@ describe("reproducibility", () => {
     await sample({ ...base(12), drafter: guessNothing, verifier: spy, count: 5 });
     assert.ok(drawn > 100);
     assert.equal(new Set(Array.from(states, (z) => z.toFixed(9))).size, drawn);
+  });
+});
+
+describe("noise behind a refused draft", () => {
+  /** Draft noise by step of every round, under a verifier that keeps one draft. */
+  async function noises(options: Partial<SampleOptions>): Promise<Map<number, number>[]> {
+    const rounds: Map<number, number>[] = [];
+    let step = 0;
+    const spy: Verifier = {
+      name: "spy",
+      sequential: true,
+      verify(window, random, verdict) {
+        const seen = new Map<number, number>();
+        for (let node = 1; node <= window.drafted; node++) {
+          seen.set(step + node - 1, (window.states[node * dim]! - window.draftMeans[(node - 1) * dim]!) / 0.5);
+        }
+        rounds.push(seen);
+        keeps(1).verify(window, random, verdict);
+        step += verdict.tip + (verdict.corrected ? 1 : 0);
+      },
+    };
+    await sample({ ...base(12), drafter: guessNothing, verifier: spy, ...options });
+    return rounds;
+  }
+  const near = (a: number | undefined, b: number | undefined) => Math.abs(a! - b!) < 1e-9;
+
+  it("is used again at its own step under carry window, and nowhere else", async () => {
+    const rounds = await noises({});
+    const all = new Map<number, number>();
+    for (const round of rounds) {
+      for (const [step, noise] of round) {
+        if (all.has(step)) assert.ok(near(noise, all.get(step)), `step ${step}`);
+        all.set(step, noise);
+      }
+    }
+    assert.equal(new Set(Array.from(all.values(), (noise) => noise.toFixed(9))).size, 12);
+  });
+  it("is dropped where a shorter window does not reach, and under carry nearest", async () => {
+    const lengths = [5, 3, 5, 5, 5, 5, 5, 5];
+    const shorter = {
+      name: "given",
+      longest: 5,
+      choose: ({ round }: { round: number }) => lengths[round]!,
+    };
+    const [first, second, third] = await noises({ window: shorter });
+    assert.ok([2, 3, 4].every((step) => near(first!.get(step), second!.get(step))));
+    assert.ok(near(second!.get(4), third!.get(4)));
+    const [before, after] = await noises({ carry: "nearest" });
+    assert.ok([2, 3, 4].every((step) => !near(before!.get(step), after!.get(step))));
+  });
+  it("is refused to verifiers that look ahead", async () => {
+    await assert.rejects(
+      sample({ ...base(4), carry: "window" }),
+      /carry "window" reuses the noise behind a refused draft, but the coupling keeps 99 has looked at it/,
+    );
   });
 });
 

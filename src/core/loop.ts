@@ -20,7 +20,7 @@ export interface SampleOptions {
   readonly count: number;
   /** Whole number from 0 to 2^53 - 1. Same seed, chain and windows: same samples, whatever `inFlight` and `maxRows`. */
   readonly seed: number;
-  /** Default "nearest". */
+  /** Default "window" if the verifier is sequential, else "nearest". */
   readonly carry?: Carry;
   /** Whether the last drafted state is evaluated too (one more row). Default true. */
   readonly leaves?: boolean;
@@ -142,7 +142,13 @@ class Run {
     this.#chain = chain;
     this.#steps = stepsOf(chain);
     this.#dim = model.dim;
-    this.#carry = options.carry ?? "nearest";
+    this.#carry = options.carry ?? (options.verifier.sequential ? "window" : "nearest");
+    if (this.#carry === "window" && !options.verifier.sequential) {
+      throw new SpecdiffError(
+        "bad-argument",
+        `carry "window" reuses the noise behind a refused draft, but the coupling ${options.verifier.name} has looked at it; use carry "nearest", or the coupling reflection`,
+      );
+    }
     this.#leaves = options.leaves ?? true;
     this.#maxRows = options.maxRows ?? Number.POSITIVE_INFINITY;
     this.#drafter = drafter;
@@ -236,7 +242,7 @@ class Run {
       slot.drafting = true;
       // A single step from a known root needs no guess, hence no drafter.
       if (slot.hasAnchor && !(slot.known[0] && slot.window.drafted === 1)) {
-        this.#timed(() => this.#drafter.begin?.(slot.memory, slot.anchor));
+        this.#timed(() => this.#drafter.anchor?.(slot.memory, slot.anchor));
       }
       fresh.push(slot);
     }
@@ -253,6 +259,8 @@ class Run {
         } else if (slot.known[level]) {
           slot.extend(level, slot.outputs, level * this.#dim, false);
         } else {
+          const refused = level > 0 ? slot.refused(level) : undefined;
+          if (refused) this.#timed(() => this.#drafter.anchor?.(slot.memory, refused));
           rows.push(slot.trajectory, slot.step + level, this.#chain, slot.window.states, level * this.#dim);
           this.#draftOwners.push(slot);
           this.#draftMemories.push(slot.memory);
@@ -404,7 +412,9 @@ class Run {
     this.#options.onRound?.(round);
     if (this.#drafter.observe && slot.guessed.subarray(0, window.drafted).includes(1)) {
       const evaluated: Evaluation[] = [];
-      for (let node = 0; node <= window.drafted; node++) if (slot.known[node]) evaluated.push(slot.evaluation(node));
+      // What lies behind a refused draft depends on noise that the next window will use again.
+      const seen = this.#carry === "window" && verdict.corrected ? verdict.tip + 1 : window.drafted;
+      for (let node = 0; node <= seen; node++) if (slot.known[node]) evaluated.push(slot.evaluation(node));
       this.#timed(() => this.#drafter.observe?.(slot.memory, evaluated));
     }
     slot.commit(this.#carry);

@@ -4,10 +4,15 @@ import { Purpose, type RandomStream } from "./random.js";
 import type { Verdict, VerifierRandom, Window } from "./verifier.js";
 
 /**
- * Which output anchors the next window's draft. none: only the root's own, evaluated on purpose if it is not known (the
- * paper's two calls per window); parent: the last verified parent's; nearest: the rejected child's where it was evaluated.
+ * What the next window starts from. none: only the root's own output, evaluated on purpose if it is not known (the paper's two
+ * calls per window); parent: the last verified parent's; nearest: the rejected child's where it was evaluated; window: the
+ * whole rest of the refused window, its noise and its outputs, for verifiers that are {@link Verifier.sequential}.
+ *
+ * Under "window" the next draft reuses the noise of the refused steps, which no decision has looked at, so that it runs beside
+ * the refused states, step by step, and each guess is anchored at the refused state of its own step. A refused state depends
+ * only on noise before its step: the guess remains blind to the noise it must be blind to.
  */
-export type Carry = "none" | "parent" | "nearest";
+export type Carry = "none" | "parent" | "nearest" | "window";
 
 /**
  * One trajectory in flight: its committed state (node 0), the window drafted from it, and the last anchor. Everything is
@@ -38,6 +43,13 @@ export class Slot {
   readonly guessed: Uint8Array;
   readonly anchor: Evaluation & { step: number };
   hasAnchor = false;
+  /** Draft noise out of each inner node, in standard deviations; that of the first `keptNoise` nodes is of a window before. */
+  readonly #noise: Float64Array;
+  #keptNoise = 0;
+  /** The refused nodes of the window before, by node of this one, and whether f is known there. */
+  readonly #refused: readonly (Evaluation & { step: number })[];
+  readonly #refusedKnown: Uint8Array;
+  readonly #nodes: readonly (Evaluation & { step: number })[];
   readonly path: Float64Array | undefined;
   readonly logDensity: Float64Array | undefined;
 
@@ -75,6 +87,10 @@ export class Slot {
     this.outputs = new Float64Array((longest + 1) * dim);
     this.known = new Uint8Array(longest + 1);
     this.guessed = new Uint8Array(longest);
+    this.#noise = new Float64Array(longest * dim);
+    this.#nodes = evaluations(this.window.states, this.outputs, dim);
+    this.#refused = evaluations(new Float64Array((longest + 1) * dim), new Float64Array((longest + 1) * dim), dim);
+    this.#refusedKnown = new Uint8Array(longest + 1);
     this.anchor = { step: 0, state: new Float64Array(dim), output: new Float64Array(dim) };
     this.path = keep.paths ? new Float64Array((steps + 1) * dim) : undefined;
     this.logDensity = keep.logDensity ? new Float64Array(steps) : undefined;
@@ -94,6 +110,8 @@ export class Slot {
     this.drafting = false;
     this.hasAnchor = false;
     this.known.fill(0);
+    this.#keptNoise = 0;
+    this.#refusedKnown.fill(0);
     const root = this.window.states.subarray(0, this.dim);
     if (initial) {
       initial(trajectory, root);
@@ -121,8 +139,9 @@ export class Slot {
     if (sigma === 0) {
       for (let i = 0; i < dim; i++) states[child + i] = draftMeans[at + i]!;
     } else {
-      this.#key(node, Purpose.draft).normals(states, child, dim);
-      for (let i = 0; i < dim; i++) states[child + i] = draftMeans[at + i]! + sigma * states[child + i]!;
+      const noise = this.#noise;
+      if (node >= this.#keptNoise) this.#key(node, Purpose.draft).normals(noise, at, dim);
+      for (let i = 0; i < dim; i++) states[child + i] = draftMeans[at + i]! + sigma * noise[at + i]!;
     }
   }
 
@@ -142,13 +161,16 @@ export class Slot {
     }
   }
 
+  /** A node of this window with its output; a view, overwritten by the next commit. */
   evaluation(node: number): Evaluation {
-    const from = node * this.dim;
-    return {
-      step: this.step + node,
-      state: this.window.states.subarray(from, from + this.dim),
-      output: this.outputs.subarray(from, from + this.dim),
-    };
+    const evaluation = this.#nodes[node]!;
+    evaluation.step = this.step + node;
+    return evaluation;
+  }
+
+  /** The refused node of the window before at the step of `node`, if its output is known; a view until the next commit. */
+  refused(node: number): Evaluation | undefined {
+    return this.#refusedKnown[node] ? this.#refused[node] : undefined;
   }
 
   anchorAt(node: number): void {
@@ -159,7 +181,7 @@ export class Slot {
     this.hasAnchor = true;
   }
 
-  /** Commits what the verdict says and carries the best known output over to the next window (method: carry). */
+  /** Commits what the verdict says and carries over to the next window what the rule allows. */
   commit(carry: Carry): void {
     const { window, verdict, outputs, known, dim } = this;
     const { tip, corrected, replaced, residual } = verdict;
@@ -172,9 +194,12 @@ export class Slot {
     const rootKnown = !corrected && known[tip] === 1;
     this.hasAnchor = carry !== "none" && !rootKnown;
     if (this.hasAnchor) {
-      if (corrected && carry === "nearest" && replaced >= 0 && known[replaced]) this.anchorAt(replaced);
+      if (corrected && carry !== "parent" && replaced >= 0 && known[replaced]) this.anchorAt(replaced);
       else this.anchorAt(corrected ? tip : tip - 1);
     }
+    this.#keptNoise = 0;
+    this.#refusedKnown.fill(0);
+    if (carry === "window" && corrected) this.#keepFrom(steps);
     if (corrected) window.states.set(residual, 0);
     else window.states.copyWithin(0, tip * dim, (tip + 1) * dim);
     if (rootKnown) outputs.copyWithin(0, tip * dim, (tip + 1) * dim);
@@ -182,6 +207,21 @@ export class Slot {
     this.step += steps;
     this.round++;
     this.drafting = false;
+  }
+
+  /** Keeps the refused nodes from `first` on, and the noise out of them, for the window that starts there. */
+  #keepFrom(first: number): void {
+    const { drafted } = this.window;
+    this.#keptNoise = drafted - first;
+    this.#noise.copyWithin(0, first * this.dim, drafted * this.dim);
+    for (let node = first; node <= drafted; node++) {
+      const { step, state, output } = this.evaluation(node);
+      const kept = this.#refused[node - first]!;
+      kept.step = step;
+      kept.state.set(state);
+      kept.output.set(output);
+      this.#refusedKnown[node - first] = this.known[node]!;
+    }
   }
 
   /** ln N(state; targetMean, sigma^2 I) out of `node`; NaN where sigma = 0 and there is no density. */
@@ -196,4 +236,12 @@ export class Slot {
   #key(node: number, purpose: number): RandomStream {
     return this.#random.key(this.trajectory, this.round, this.step + node, purpose);
   }
+}
+
+function evaluations(states: Float64Array, outputs: Float64Array, dim: number) {
+  return Array.from({ length: states.length / dim }, (_, node) => ({
+    step: 0,
+    state: states.subarray(node * dim, (node + 1) * dim),
+    output: outputs.subarray(node * dim, (node + 1) * dim),
+  }));
 }

@@ -43,5 +43,10 @@ export interface Verdict {
  */
 export interface Verifier {
   readonly name: string;
+  /**
+   * Whether levels are decided one after the other, so that a refusal has looked at nothing behind the refused draft: the noise
+   * there is as good as new. Carry "window" asks for it. Default false.
+   */
+  readonly sequential?: boolean;
   verify(window: Window, random: VerifierRandom, verdict: Verdict): void;
 }

@@ -41,7 +41,7 @@ describe("frozen", () => {
         const state = Float64Array.of(0.3, -1, 2, 0.7);
         const output = Float64Array.of(0.5, 0.1, -0.4, 1.1);
         const later = Float64Array.of(-0.2, 0.9, 1.5, 0.4);
-        drafter.begin!(memory, { step: 3, state, output });
+        drafter.anchor!(memory, { step: 3, state, output });
         const rows = new RowBuffer(dim);
         rows.push(0, 7, chain, later, 0);
         const guess = drafter.guess(rows, [memory]) as Float64Array;

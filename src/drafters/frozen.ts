@@ -36,11 +36,11 @@ export function frozen(chain: Chain, kind: string): Drafter<Frozen> {
     name: `frozen:${kind}`,
     needsAnchor: true,
     open: () => ({ value: new Float64Array(0), output: new Float64Array(0) }),
-    begin,
+    anchor,
     guess,
   };
 
-  function begin(memory: { value: Float64Array; output: Float64Array }, { step, state, output }: Evaluation): void {
+  function anchor(memory: { value: Float64Array; output: Float64Array }, { step, state, output }: Evaluation): void {
     if (memory.value.length !== state.length) {
       memory.value = new Float64Array(state.length);
       memory.output = new Float64Array(state.length);

@@ -3,26 +3,32 @@ import type { Drafter, Evaluation } from "../core/drafter.js";
 import type { Rows } from "../core/model.js";
 import { type Basis, flatBasis, imageBasis } from "./basis.js";
 
-/** Evidence one evaluated pair older counts this much less. */
+/** Evidence one pair older counts this much less. */
 const DECAY = 0.8;
-/** Evaluated pairs of a round that are learnt from where transforms cost time: the first, which lie nearest to the path. */
+/** Pairs of each kind that are learnt from in a round where transforms cost time: the first, which lie nearest to the path. */
 const PAIRS_PER_ROUND = 8;
 /** Share of the power of a denoised image that is taken as its prior variance, before any evidence. */
 const SPECTRUM_SHARE = 0.6;
 /** The logarithm of the prior variance moves by at most this much per pair, and not further than LIMIT from its start. */
 const LARGEST_MOVE = 1.5;
 const LIMIT = 12;
+/** Weight of the theory's slope against evidence for another, in pairs that it explains. */
+const THEORY = 1;
 
 interface Posterior {
-  anchorStep: number;
-  /** Coordinates of the anchor's state and output. */
-  readonly state: Float64Array;
-  readonly output: Float64Array;
-  /** Prior precision 1/lambda of x0 per band at the anchor, before it is scaled by what was learnt. */
+  /** The point that guesses start from. */
+  anchor: Evaluation | undefined;
+  /** All anchors of this window, in order. */
+  readonly anchors: Evaluation[];
+  /** Prior precision 1/lambda of x0 per band, before it is scaled by what was learnt. */
   readonly prior: Float64Array;
-  /** ln of the factor on the prior precision, per band, and the weight of the evidence for it. */
+  spectrumKnown: boolean;
+  /** Between levels: ln of the factor on the prior precision, per band, and the weight of the evidence for it. */
   readonly scale: Float64Array;
   readonly weight: Float64Array;
+  /** At one level: predicted change x change, and predicted change squared, per band. */
+  readonly product: Float64Array;
+  readonly square: Float64Array;
 }
 
 /**
@@ -32,17 +38,22 @@ interface Posterior {
  *     f(y_k) = f_a + K [y_k - A y_a - B f_a],   K = V B / (B^2 V + S),   1/V = 1/lambda + (alpha_a / noise_a)^2,
  *
  * the Kalman update. What the bracket removes is the drift that the anchor foresaw, which a difference quotient mistakes for
- * news. The prior variance lambda of a band starts from the power of f_a for images, of which it is the spectrum, and from 1
+ * news. The prior variance lambda of a band starts from the power of f for images, of which it is the spectrum, and from 1
  * for vectors; it is fitted on line to evaluated pairs by recursive least squares on ln lambda. For a Gaussian x0 the draft is
  * exact once lambda is.
  *
- * For chains without levels (Langevin) the bracket is y_k - y_a and K one slope, 0 until there is evidence for it.
+ * An anchor at the level of the state itself is a neighbour from a window before. The states differ by what was corrected,
+ * which lies where the network is hard to foretell, hence where it moves most: f moves with the state by m V alpha / noise^2,
+ * m fitted on line by least squares per band, 1 before there is evidence.
+ *
+ * For chains without levels (Langevin) all pairs are taken like that, with 1 in the place of V alpha / noise^2 and m from 0.
  */
 export function posterior(chain: Chain, shape: readonly number[]): Drafter<Posterior> {
   const basis = basisFor(shape);
   const { dim, bands, band } = basis;
-  const coordinates = new Float64Array(dim);
-  const other = new Float64Array(dim);
+  const difference = new Float64Array(dim);
+  const news = new Float64Array(dim);
+  const change = new Float64Array(dim);
   const gains = new Float64Array(bands);
   const slopes = new Float64Array(bands);
   const moves = new Float64Array(bands);
@@ -55,36 +66,29 @@ export function posterior(chain: Chain, shape: readonly number[]): Drafter<Poste
     name: "posterior",
     needsAnchor: true,
     open: () => ({
-      anchorStep: 0,
-      state: new Float64Array(dim),
-      output: new Float64Array(dim),
-      prior: new Float64Array(bands),
+      anchor: undefined,
+      anchors: [],
+      prior: new Float64Array(bands).fill(1), // the power of a vector is mostly its mean and says nothing about its variance
+      spectrumKnown: !basis.spectral,
       scale: new Float64Array(bands),
       weight: new Float64Array(bands),
+      product: new Float64Array(bands),
+      square: new Float64Array(bands),
     }),
-    begin: anchorAt,
+    anchor(memory, point) {
+      if (!memory.spectrumKnown) readSpectrum(memory, point);
+      memory.anchor = point;
+      memory.anchors.push(point);
+    },
     guess,
     observe,
   };
 
-  function anchorAt(memory: Posterior, { step, state, output }: Evaluation): void {
-    basis.forward(state, 0, coordinates);
-    basis.forward(output, 0, other);
-    moveTo(memory, step, coordinates, other);
-  }
-
-  /** Makes the point with these coordinates the anchor. */
-  function moveTo(memory: Posterior, step: number, state: Float64Array, output: Float64Array): void {
-    memory.anchorStep = step;
-    memory.state.set(state);
-    memory.output.set(output);
+  function readSpectrum(memory: Posterior, { step, output }: Evaluation): void {
     const { prior } = memory;
-    if (!basis.spectral) {
-      prior.fill(1); // the power of a vector is mostly its mean and says nothing about its variance
-      return;
-    }
+    basis.forward(output, 0, change);
     prior.fill(0);
-    for (let i = 0; i < dim; i++) prior[band[i]!]! += memory.output[i]! ** 2;
+    for (let i = 0; i < dim; i++) prior[band[i]!]! += change[i]! ** 2;
     const certainty = certaintyAt(step);
     for (let b = 0; b < bands; b++) {
       const power = prior[b]! / basis.sizes[b]!;
@@ -92,102 +96,124 @@ export function posterior(chain: Chain, shape: readonly number[]): Drafter<Poste
       const lambda = (power + Math.sqrt(power * power + (4 * power) / Math.max(certainty, 1e-3))) / 2;
       prior[b] = 1 / (SPECTRUM_SHARE * lambda + 1e-12);
     }
+    memory.spectrumKnown = true;
   }
 
   function certaintyAt(step: number): number {
     return chain.levels ? (chain.levels.alpha[step]! / chain.levels.noise[step]!) ** 2 : 0;
   }
 
-  /** Fills `gains` (K) and `slopes` (dK / d scale) for news at step `k` seen from the anchor; returns the bridge's A and B. */
-  function bridge(
-    { anchorStep, prior, scale, weight }: Posterior,
-    k: number,
-  ): { fromState: number; fromOutput: number } {
-    if (!chain.levels) {
+  /**
+   * Fills `gains` (K) and `slopes` (dK / d scale, or K as theory has it where m is fitted) for news at step `k` from an anchor at
+   * step `a`; returns the bridge's A and B, and whether m is fitted.
+   */
+  function bridge(memory: Posterior, a: number, k: number) {
+    const { prior, scale, product, square } = memory;
+    const between = chain.levels && levelsBetween(chain.levels, a, k);
+    if (between) {
+      const { variance, fromOutput } = between;
+      const certainty = certaintyAt(a);
       for (let b = 0; b < bands; b++) {
-        gains[b] = weight[b]! > 0 ? Math.exp(-scale[b]!) : 0;
-        slopes[b] = -Math.exp(-scale[b]!);
+        const precision = Math.exp(scale[b]!) * prior[b]!;
+        const gain = fromOutput / (fromOutput ** 2 + variance * (precision + certainty));
+        gains[b] = gain;
+        slopes[b] = (-gain * gain * variance * precision) / fromOutput;
       }
-      return { fromState: 1, fromOutput: 0 };
+      return { fromState: between.fromState, fromOutput, fitted: false };
     }
-    const { alpha, noise } = chain.levels;
-    const certainty = certaintyAt(anchorStep);
-    const ratio = alpha[anchorStep]! / alpha[k]!;
-    const added = noise[anchorStep]! ** 2 - (ratio * noise[k]!) ** 2;
-    if (!(added > 1e-12 * noise[anchorStep]! ** 2)) {
-      // An anchor beside the root, at the root's own level: f moves with the state by V alpha / noise^2.
-      const slope = alpha[k]! / noise[k]! ** 2;
-      for (let b = 0; b < bands; b++) gains[b] = slope / (Math.exp(scale[b]!) * prior[b]! + certainty);
-      slopes.fill(0);
-      return { fromState: 1, fromOutput: 0 };
+    if (chain.levels) {
+      const certainty = certaintyAt(k);
+      const slope = chain.levels.alpha[k]! / chain.levels.noise[k]! ** 2;
+      for (let b = 0; b < bands; b++) slopes[b] = slope / (Math.exp(scale[b]!) * prior[b]! + certainty);
+    } else {
+      slopes.fill(1);
     }
-    const variance = 1 / (1 / noise[k]! ** 2 + ratio ** 2 / added);
-    const fromOutput = (variance * alpha[k]!) / noise[k]! ** 2;
+    const theory = chain.levels ? THEORY : 0;
     for (let b = 0; b < bands; b++) {
-      const precision = Math.exp(scale[b]!) * prior[b]!;
-      const gain = fromOutput / (fromOutput ** 2 + variance * (precision + certainty));
-      gains[b] = gain;
-      slopes[b] = (-gain * gain * variance * precision) / fromOutput;
+      gains[b] = (slopes[b]! * (product[b]! + theory)) / (square[b]! + theory || 1);
     }
-    return { fromState: (variance * ratio) / added, fromOutput };
+    return { fromState: 1, fromOutput: 0, fitted: true };
   }
 
   function guess(rows: Rows, memories: readonly Posterior[]): Float64Array {
     if (guesses.length < rows.count * dim) guesses = new Float64Array(rows.count * dim);
     for (let row = 0; row < rows.count; row++) {
       const memory = memories[row]!;
-      const { state, output } = memory;
-      const { fromState, fromOutput } = bridge(memory, rows.step[row]!);
-      basis.forward(rows.states, row * dim, coordinates);
+      const { step, state, output } = memory.anchor!;
+      const { fromState, fromOutput } = bridge(memory, step, rows.step[row]!);
+      const from = row * dim;
       for (let i = 0; i < dim; i++) {
-        const news = coordinates[i]! - fromState * state[i]! - fromOutput * output[i]!;
-        coordinates[i] = output[i]! + gains[band[i]!]! * news;
+        difference[i] = rows.states[from + i]! - fromState * state[i]! - fromOutput * output[i]!;
       }
-      basis.inverse(coordinates, guesses, row * dim);
+      basis.forward(difference, 0, news);
+      for (let i = 0; i < dim; i++) news[i]! *= gains[band[i]!]!;
+      basis.inverse(news, guesses, from);
+      for (let i = 0; i < dim; i++) guesses[from + i]! += output[i]!;
     }
     return guesses;
   }
 
   function observe(memory: Posterior, evaluated: readonly Evaluation[]): void {
-    if (evaluated.length === 0) return;
-    anchorAt(memory, evaluated[0]!);
-    for (let n = 1; n < Math.min(evaluated.length, pairsPerRound + 1); n++) {
-      const next = evaluated[n]!;
-      basis.forward(next.state, 0, coordinates);
-      basis.forward(next.output, 0, other);
-      if (next.step === memory.anchorStep + 1) learn(memory, next.step);
-      moveTo(memory, next.step, coordinates, other);
+    let pairs = 0;
+    let next = 0;
+    for (const anchor of memory.anchors) {
+      while (next < evaluated.length && evaluated[next]!.step < anchor.step) next++;
+      const point = evaluated[next];
+      if (point?.step !== anchor.step || pairs === pairsPerRound) continue;
+      pairs++;
+      learn(memory, anchor, point);
     }
+    for (let n = 1; n < Math.min(evaluated.length, pairsPerRound + 1); n++) {
+      if (evaluated[n]!.step === evaluated[n - 1]!.step + 1) learn(memory, evaluated[n - 1]!, evaluated[n]!);
+    }
+    if (basis.spectral && evaluated.length > 0) readSpectrum(memory, evaluated.at(-1)!);
+    memory.anchors.length = 0;
+    memory.anchor = undefined;
   }
 
-  /**
-   * One step of recursive least squares from a pair: the point whose coordinates are in `coordinates` and `other`, as the
-   * anchor would have foretold it.
-   */
-  function learn(memory: Posterior, step: number): void {
-    const { state, output, scale, weight } = memory;
-    const { fromState, fromOutput } = bridge(memory, step);
+  /** One step of recursive least squares from a pair: the point, as the anchor would have foretold it. */
+  function learn(memory: Posterior, anchor: Evaluation, point: Evaluation): void {
+    const { scale, weight, product, square } = memory;
+    const { fromState, fromOutput, fitted } = bridge(memory, anchor.step, point.step);
+    for (let i = 0; i < dim; i++) {
+      difference[i] = point.state[i]! - fromState * anchor.state[i]! - fromOutput * anchor.output[i]!;
+    }
+    basis.forward(difference, 0, news);
+    for (let i = 0; i < dim; i++) difference[i] = point.output[i]! - anchor.output[i]!;
+    basis.forward(difference, 0, change);
     moves.fill(0);
     curvatures.fill(0);
     changes.fill(0);
     for (let i = 0; i < dim; i++) {
       const b = band[i]!;
-      const news = coordinates[i]! - fromState * state[i]! - fromOutput * output[i]!;
-      const change = other[i]! - output[i]!;
-      const sensitivity = slopes[b]! * news;
-      moves[b]! += sensitivity * (change - gains[b]! * news);
+      const sensitivity = slopes[b]! * news[i]!;
+      moves[b]! += sensitivity * (fitted ? change[i]! : change[i]! - gains[b]! * news[i]!);
       curvatures[b]! += sensitivity * sensitivity;
-      changes[b]! += change * change;
+      changes[b]! += change[i]! * change[i]!;
     }
     for (let b = 0; b < bands; b++) {
       // In units of the change itself: a pair counts for how well it is explained, not for how much happened.
       if (!(changes[b]! > 0 && curvatures[b]! > 0)) continue;
-      weight[b] = DECAY * weight[b]! + curvatures[b]! / changes[b]!;
-      moves[b]! /= changes[b]!;
-      const move = Math.max(-LARGEST_MOVE, Math.min(LARGEST_MOVE, moves[b]! / weight[b]!));
-      scale[b] = Math.max(-LIMIT, Math.min(LIMIT, scale[b]! + move));
+      const [evidence, move] = [curvatures[b]! / changes[b]!, moves[b]! / changes[b]!];
+      if (fitted) {
+        square[b] = DECAY * square[b]! + evidence;
+        product[b] = DECAY * product[b]! + move;
+        continue;
+      }
+      weight[b] = DECAY * weight[b]! + evidence;
+      const bounded = Math.max(-LARGEST_MOVE, Math.min(LARGEST_MOVE, move / weight[b]!));
+      scale[b] = Math.max(-LIMIT, Math.min(LIMIT, scale[b]! + bounded));
     }
   }
+}
+
+/** y_k | y_a, x0 ~ N(fromState y_a + fromOutput x0, variance I); undefined if both are at one level. */
+function levelsBetween({ alpha, noise }: NonNullable<Chain["levels"]>, a: number, k: number) {
+  const ratio = alpha[a]! / alpha[k]!;
+  const added = noise[a]! ** 2 - (ratio * noise[k]!) ** 2;
+  if (!(added > 1e-12 * noise[a]! ** 2)) return undefined;
+  const variance = 1 / (1 / noise[k]! ** 2 + ratio ** 2 / added);
+  return { fromState: (variance * ratio) / added, fromOutput: (variance * alpha[k]!) / noise[k]! ** 2, variance };
 }
 
 function basisFor(shape: readonly number[]): Basis {

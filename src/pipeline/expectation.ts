@@ -222,7 +222,7 @@ async function replay(
     if (known) call(1);
     for (let n = 0, round = 0; n < steps; round++) {
       const drafted = Math.min(window, steps - n);
-      drafter.begin?.(memory, point(n));
+      drafter.anchor?.(memory, point(n));
       random.key(trajectory, round, n, 0);
       const start = drafter.meter?.ms ?? 0;
       const chance = Math.log(1 - random.uniform());

@@ -9,6 +9,7 @@ import {
   brokenVerifiers,
   type ConformanceCase,
   drafterConformance,
+  foreseeingDrafter,
   modelConformance,
   peekingDrafter,
   verifierConformance,
@@ -74,6 +75,10 @@ describe("broken twins are caught", () => {
   }
   it("drafter that peeks at its own noise", async () => {
     assert.notDeepEqual(await failures(drafterConformance((chain, dim) => peekingDrafter(chain, dim, seed), seed)), []);
+  });
+  it("drafter that foresees refused states", async () => {
+    const broken = await failures(drafterConformance(foreseeingDrafter, seed));
+    assert.notDeepEqual(broken, []);
   });
   it("model whose rows leak into each other, that writes to its input, or is not finite", async () => {
     const model = testModel(3);

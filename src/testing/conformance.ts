@@ -1,5 +1,5 @@
 import type { Chain } from "../core/chain.js";
-import type { Drafter } from "../core/drafter.js";
+import type { Drafter, Evaluation } from "../core/drafter.js";
 import { sample } from "../core/loop.js";
 import { type Model, RowBuffer, type Rows } from "../core/model.js";
 import { RandomStream } from "../core/random.js";
@@ -57,7 +57,7 @@ export function drafterConformance(create: (chain: Chain, dim: number) => Drafte
   const chain = testChain();
   const model = testModel(dim);
   const cases: ConformanceCase[] = [];
-  for (const carry of ["none", "parent", "nearest"] satisfies Carry[]) {
+  for (const carry of ["none", "parent", "nearest", "window"] satisfies Carry[]) {
     for (const leaves of [true, false]) {
       const speculation = () => ({
         drafter: create(chain, dim),
@@ -221,6 +221,8 @@ export const brokenVerifiers: readonly Verifier[] = [
       reflection.verify(window, { ...random, uniform: lenient }, verdict);
     },
   },
+  // Block verification looks at the noise of later steps before it refuses an earlier one: it may not be used again.
+  { ...block, name: "verifies blocks and lets their noise be used again", sequential: true },
 ];
 
 /** A drafter that looks at the noise of the step it guesses. Must fail `drafterConformance`. */
@@ -253,6 +255,34 @@ export function peekingDrafter(
   };
 }
 
+/**
+ * A drafter that keeps views past their round: under carry "window" they show it the refused state one step ahead, and with it
+ * the noise of the step it guesses. Must fail `drafterConformance`.
+ */
+export function foreseeingDrafter(chain: Chain, dim: number): Drafter<Set<Evaluation>> {
+  const model = testModel(dim);
+  return {
+    name: "foresees refused states",
+    needsAnchor: true,
+    open: () => new Set(),
+    anchor: (views, point) => views.add(point),
+    guess(rows, memories) {
+      const out = Float64Array.from(model.evaluate(rows) as Float64Array);
+      for (let row = 0; row < rows.count; row++) {
+        const step = rows.step[row]!;
+        const ahead = [...memories[row]!].find((view) => view.step === step + 1);
+        if (!ahead) continue;
+        const size = (0.8 * chain.sigma[step]!) / chain.b[step]!;
+        for (let i = row * dim; i < (row + 1) * dim; i++) {
+          const mean = chain.a[step]! * rows.states[i]! + chain.b[step]! * out[i]!;
+          out[i]! += size * Math.sign(ahead.state[i - row * dim]! - mean);
+        }
+      }
+      return out;
+    },
+  };
+}
+
 /** The reflection verifier with a fault put on top of its verdict. */
 function broken(
   name: string,
@@ -260,6 +290,7 @@ function broken(
 ): Verifier {
   return {
     name,
+    sequential: true,
     verify(window, random, verdict) {
       reflection.verify(window, random, verdict);
       spoil(window, verdict, random);

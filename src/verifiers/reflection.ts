@@ -8,6 +8,7 @@ import { type Comparison, compare, sameMeans } from "./compare.js";
  */
 export const reflection: Verifier = {
   name: "reflection",
+  sequential: true,
   verify(window, random, verdict) {
     const found: Comparison = { delta: 0, along: 0 };
     verdict.corrected = false;
