@@ -1,4 +1,5 @@
 import { Argument, Command, Option } from "commander";
+import { SHIPPED_MODEL } from "../node/shipped.js";
 import { listOf } from "../onnx/form.js";
 import { reexportAdvice } from "../onnx/index.js";
 import { assertChecked, type Finding, selfCheck } from "../pipeline/check.js";
@@ -13,7 +14,6 @@ import {
   numberFrom,
   openModel,
   runOptionsOf,
-  SHIPPED_MODEL,
   wholeNumber,
 } from "./options.js";
 import { versions } from "./versions.js";

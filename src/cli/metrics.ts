@@ -1,15 +1,12 @@
 import { readFile, stat } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
 import { Command, Option } from "commander";
 import { SpecdiffError } from "../core/errors.js";
 import { frechetDistance, type GaussianStatistics, gaussianStatistics, inceptionScore, w2 } from "../metrics/index.js";
 import { type FeatureNetwork, openFeatures, statisticsFrom } from "../node/features.js";
 import { readImages } from "../node/image-set.js";
 import { readNpy } from "../node/npy.js";
+import { SHIPPED_FEATURES } from "../node/shipped.js";
 import { wholeNumber } from "./options.js";
-
-/** The classifier of CIFAR-10 that ships with the package. */
-export const SHIPPED_FEATURES = fileURLToPath(new URL("../../models/cifar-features", import.meta.url));
 
 interface Flags {
   features: string;

@@ -1,15 +1,12 @@
 import { readFile } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
 import { InvalidArgumentError, Option } from "commander";
 import { SpecdiffError } from "../core/errors.js";
 import { type ConditionOptions, fromPretrained, type Pipeline, readNpy, type ScheduleOptions } from "../node/index.js";
+import { SHIPPED_MODEL } from "../node/shipped.js";
 import type { Condition, Conditions } from "../onnx/index.js";
 import { type JsonObject, parseObject } from "../pipeline/folder.js";
 import { DEFAULTS } from "../pipeline/pipeline.js";
 import { verifiers } from "../verifiers/index.js";
-
-/** The model that ships with the package. */
-export const SHIPPED_MODEL = fileURLToPath(new URL("../../models/cifar10", import.meta.url));
 
 export function wholeNumber(least: number): (text: string) => number {
   return (text) => {

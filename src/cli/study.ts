@@ -45,7 +45,7 @@ async function run(definition: StudyDefinition, flags: Flags): Promise<void> {
     abort.abort();
   };
   process.on("SIGINT", onInterrupt);
-  const study = await definition.create({ size, seed: flags.seed, flags });
+  const study = await definition.create({ size, seed: flags.seed, out, flags });
   const progress = cellProgress(definition.name);
   try {
     const report = await runStudy(study, {

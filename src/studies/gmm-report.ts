@@ -43,18 +43,20 @@ export function methodName({ draft, error, carry, coupling }: GmmConfig): string
   return `${draft}, ${coupling}, ${how}`;
 }
 
-function settingSection({ base, points, groups }: GmmSize): Section {
+function settingSection({ base, points, sweepPoints, groups }: GmmSize): Section {
   return {
     title: "What is sampled",
     text: [
       `Mixtures of isotropic Gaussians with weights 1, 3/4, 9/16, .., means 2 N(0, I) and standard deviations between .2 and .5, with their exact denoiser. The chain is the reverse SDE of the linear interpolant from t = .95 to .01 by Euler-Maruyama with churn eps and K steps, started from its exact law. Where nothing else is said: ${base.dim} dimensions, ${base.components} components, eps ${base.churn}, K ${base.steps}, windows of L = ${base.window}.`,
       "Speed-up is steps / calls; a call is one batched evaluation that a trajectory takes part in. FROZEN holds the last output constant; INDEPENDENT drafts with a model of the mixture whose means, widths and weights are wrong by the given error. Without carry a window costs two calls, as in the paper; with carry the nearest known output starts the next window.",
-      `Every cell is ${points * groups} trajectories.`,
+      `Where the dimension varies a cell is ${points * groups} trajectories, elsewhere ${sweepPoints * groups}.`,
     ],
   };
 }
 
-const isBase = (config: GmmConfig, { base }: GmmSize, but: readonly (keyof GmmConfig)[]) =>
+/** Whether a cell is the base but for what varies. */
+const isBase = (config: GmmConfig, { base, points, sweepPoints }: GmmSize, but: readonly (keyof GmmConfig)[]) =>
+  config.points === (but.includes("dim") ? points : sweepPoints) &&
   (["dim", "components", "churn", "steps"] as const).every((key) => but.includes(key) || config[key] === base[key]) &&
   (but.includes("window") || config.draft === "none" || config.window === base.window) &&
   (but.includes("error") || config.error === undefined || config.error === base.error);
@@ -190,7 +192,8 @@ async function speedSections(cells: readonly Cell[], size: GmmSize) {
 
 /** Whether speculation samples the law of plain sampling. */
 async function lawSection(cells: readonly Cell[], size: GmmSize) {
-  const chainOf = ({ config }: Cell) => `${config.dim} ${config.components} ${config.churn} ${config.steps}`;
+  const chainOf = ({ config }: Cell) =>
+    `${config.dim} ${config.components} ${config.churn} ${config.steps} ${config.points}`;
   const plainOf = new Map(cells.filter(({ config }) => config.draft === "none").map((cell) => [chainOf(cell), cell]));
   const compared = cells
     .filter(({ config }) => config.draft !== "none")
@@ -250,8 +253,9 @@ async function lawSection(cells: readonly Cell[], size: GmmSize) {
     },
   });
   const table: Table = {
-    caption: `Wasserstein-2 distances of ${size.points} points, mean of ${size.groups}: the noise floor (plain against plain), plain against target, target against target, and the default draft with carry.`,
+    caption: `Wasserstein-2 distances, mean of ${size.groups}: the noise floor (plain against plain), plain against target, target against target, and the default draft with carry.`,
     columns: [
+      "points",
       "d",
       "components",
       "eps",
@@ -264,9 +268,10 @@ async function lawSection(cells: readonly Cell[], size: GmmSize) {
     ],
     rows: [...plainOf.entries()].map(([key, plain]) => {
       const drafted = compared.filter(({ cell }) => chainOf(cell) === key).at(-1);
-      const { dim, components, churn, steps } = plain.config;
+      const { points, dim, components, churn, steps } = plain.config;
       const mean = (values: readonly number[] | undefined) => (values ? estimate(values).mean : null);
       return [
+        points,
         dim,
         components,
         churn,
@@ -297,7 +302,7 @@ async function lawSection(cells: readonly Cell[], size: GmmSize) {
     section: {
       title: "The same samples in law",
       text: [
-        `Exact optimal transport between ${size.points} speculative and ${size.points} plain samples, ${size.groups} times with fresh samples, against the same between plain and plain: the noise floor, which is not 0 because finite sets differ. Intervals are Student's over the ${size.groups} paired differences; one in twenty misses 0 by chance, and cells of one chain share the plain samples, so that they miss it together.`,
+        `Exact optimal transport between ${size.points} speculative and as many plain samples (${size.sweepPoints} where the dimension does not vary), ${size.groups} times with fresh samples, against the same between plain and plain: the noise floor, which is not 0 because finite sets differ. Intervals are Student's over the ${size.groups} paired differences; one in twenty misses 0 by chance, and cells of one chain share the plain samples, so that they miss it together.`,
         `A single cell could have shown a difference of ${percent(typical)} of the floor. The tests of the first coordinate, a random direction and the length of ${samples} against ${samples} samples see a difference of ${percent(visible)} in a distribution function; those of one chain share the plain samples, too.`,
       ],
       figures: [

@@ -89,7 +89,9 @@ export interface GmmSize {
   readonly windows: readonly number[];
   readonly errors: readonly (number | "merged")[];
   readonly base: { dim: number; components: number; churn: number; steps: number; window: number; error: number };
+  /** Points of a distance where the dimension varies, and in the other sweeps. */
   readonly points: number;
+  readonly sweepPoints: number;
   readonly groups: number;
   /** Trajectories on the published mixture. */
   readonly reference: number;
@@ -108,6 +110,7 @@ export const GMM_SIZES = {
     errors: [0, 0.3, "merged"],
     base: { dim: 4, components: 3, churn: 1, steps: 20, window: 5, error: 0.1 },
     points: 60,
+    sweepPoints: 60,
     groups: 2,
     reference: 4,
   },
@@ -120,6 +123,7 @@ export const GMM_SIZES = {
     errors: [0, 0.05, 0.1, 0.2, 0.5, "merged"],
     base: BASE,
     points: 500,
+    sweepPoints: 500,
     groups: 3,
     reference: 60,
   },
@@ -132,6 +136,7 @@ export const GMM_SIZES = {
     errors: [0, 0.05, 0.1, 0.2, 0.5, 1, "merged"],
     base: BASE,
     points: 2000,
+    sweepPoints: 500,
     groups: 4,
     reference: 400,
   },
@@ -178,11 +183,11 @@ function methods({ base }: GmmSize): Pick<GmmConfig, "draft" | "error" | "coupli
 }
 
 function sweeps(size: GmmSize, seed: number): GmmConfig[] {
-  const { base, points, groups } = size;
+  const { base, points, sweepPoints, groups } = size;
   const { error: _, ...chain } = base;
-  const common = { target: "asymmetric", points, groups, seed } as const;
+  const common = { target: "asymmetric", points: sweepPoints, groups, seed } as const;
   const chains = [
-    ...size.components.flatMap((components) => size.dims.map((dim) => ({ ...chain, dim, components }))),
+    ...size.components.flatMap((components) => size.dims.map((dim) => ({ ...chain, dim, components, points }))),
     ...size.churns.map((churn) => ({ ...chain, churn })),
     ...size.steps.map((steps) => ({ ...chain, steps })),
   ];

@@ -1,5 +1,6 @@
 import type { Option } from "commander";
 import { gmmDefinition } from "./gmm.js";
+import { imagesDefinition } from "./images.js";
 import { langevinDefinition } from "./langevin.js";
 import { pushtDefinition } from "./pusht.js";
 import type { Study } from "./study.js";
@@ -11,6 +12,8 @@ export type Size = "tiny" | "quick" | "full";
 export interface StudyRequest {
   readonly size: Size;
   readonly seed: number;
+  /** Folder of the results, for what is too large for a row. */
+  readonly out: string;
   /** Values of the study's own options by name. */
   readonly flags: Readonly<Record<string, unknown>>;
 }
@@ -24,4 +27,9 @@ export interface StudyDefinition {
 }
 
 /** Studies by name: one file and one line each. */
-export const studies: readonly StudyDefinition[] = [gmmDefinition, langevinDefinition, pushtDefinition];
+export const studies: readonly StudyDefinition[] = [
+  gmmDefinition,
+  imagesDefinition,
+  langevinDefinition,
+  pushtDefinition,
+];

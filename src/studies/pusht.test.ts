@@ -21,7 +21,7 @@ it("runs a study of PushT from cells to report, and goes on without running a ce
   const out = await mkdtemp(join(tmpdir(), "specdiff-test-"));
   try {
     const ran: string[] = [];
-    const study = async () => pushtDefinition.create({ size: "tiny", seed: 1, flags: { model: STAND_IN } });
+    const study = async () => pushtDefinition.create({ size: "tiny", seed: 1, out, flags: { model: STAND_IN } });
     const options = {
       out,
       versions: { specdiff: "test" },
