@@ -69,6 +69,27 @@ export async function readImages(path: string): Promise<ImageSet> {
   return { shape: [3, height, width], count, images: bytes ? values.map((value) => (2 * value) / 255 - 1) : values };
 }
 
+/**
+ * Images as a set, grey ones in three equal channels.
+ * @param images count x (channels x height x width), values from -1 to 1
+ * @throws SpecdiffError("bad-argument") if the shape is not that of an image
+ */
+export function imageSet(images: Float64Array, shape: readonly number[]): ImageSet {
+  const [channels, height, width] = shape;
+  if (shape.length !== 3 || (channels !== 1 && channels !== 3) || !height || !width) {
+    throw new SpecdiffError("bad-argument", `states of shape [${shape.join(", ")}] are no images of 1 or 3 channels`);
+  }
+  const plane = height * width;
+  const count = images.length / (channels * plane);
+  if (channels === 3) return { shape: [3, height, width], count, images };
+  const coloured = new Float64Array(3 * images.length);
+  for (let n = 0; n < count; n++) {
+    const grey = images.subarray(n * plane, (n + 1) * plane);
+    for (let c = 0; c < 3; c++) coloured.set(grey, (3 * n + c) * plane);
+  }
+  return { shape: [3, height, width], count, images: coloured };
+}
+
 /** Bilinear, pixel centres at half numbers (align_corners=False), as pytorch-fid resizes. */
 export function resize({ shape, count, images }: ImageSet, height: number, width: number): ImageSet {
   const [, oldHeight, oldWidth] = shape;

@@ -37,7 +37,7 @@ export async function gmmReport(results: readonly Cell[], size: GmmSize): Promis
 /** What a curve is called. */
 export function methodName({ draft, error, carry, coupling }: GmmConfig): string {
   if (draft === "none") return "plain";
-  const how = carry === "none" ? "no carry" : "carry";
+  const how = carry === "none" ? "no carry" : carry === "window" ? "carry window" : "carry";
   if (draft === "independent") return error === "merged" ? "INDEPENDENT, merged" : `INDEPENDENT, error ${error}`;
   if (draft.startsWith("frozen:")) return `FROZEN ${draft.slice(7)}, ${how}`;
   return `${draft}, ${coupling}, ${how}`;

@@ -178,6 +178,7 @@ function methods({ base }: GmmSize): Pick<GmmConfig, "draft" | "error" | "coupli
     { draft: "frozen:x0", coupling: "reflection", ...carry },
     { draft: "independent", error: base.error, coupling: "reflection", ...none },
     { draft: DEFAULTS.draft, coupling: DEFAULTS.coupling, ...none },
+    { draft: DEFAULTS.draft, coupling: "reflection", carry: "window", leaves: true },
     { draft: DEFAULTS.draft, coupling: DEFAULTS.coupling, ...carry },
   ];
 }

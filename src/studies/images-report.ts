@@ -1,4 +1,5 @@
 import { frechetDistance, gaussianStatistics, inceptionScore } from "../metrics/index.js";
+import { imageSet } from "../node/image-set.js";
 import { imageGrid } from "../node/index.js";
 import type { ImagesConfig, ImagesContext, ImagesRow } from "./images.js";
 import { chart } from "./plots.js";
@@ -137,8 +138,7 @@ async function measureWays(
     let firstImages = new Float64Array(0);
     for (const { row } of cells) {
       const pixels = await images(row);
-      const [, height, width] = shape;
-      const set = { shape: [3, height!, width!] as const, count: config.count, images: pixels };
+      const set = imageSet(pixels, shape);
       const found = await features.features(set);
       const logits = await features.logits(set).catch(() => undefined);
       dim = found.dim;

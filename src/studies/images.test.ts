@@ -46,7 +46,10 @@ it("runs the image study from cells to report, and measures again without sampli
     assert.deepEqual((await readdir(join(out, "plots"))).sort(), ["calls.svg", "images-churn-1.png", "quality.svg"]);
     const { ways } = report.summary as { ways: { speedup: number; fid: number; inceptionScore: number }[] };
     assert.equal(ways[0]!.speedup, 1);
-    assert.ok(ways[1]!.speedup > 1 && ways.every(({ fid, inceptionScore }) => fid > 0 && inceptionScore >= 1));
+    assert.ok(ways[1]!.speedup > 1, `${ways[1]!.speedup}`);
+    for (const { fid, inceptionScore } of ways) {
+      assert.ok(fid > 0 && inceptionScore > 1 - 1e-9, `${fid} ${inceptionScore}`);
+    }
     await run({});
     assert.equal(ran.length, 2 * 2 + 1 + 1);
     assert.match(await readFile(join(out, "report.html"), "utf8"), /data:image\/png;base64/);
