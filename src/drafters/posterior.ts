@@ -13,7 +13,7 @@ const SPECTRUM_SHARE = 0.6;
 const LARGEST_MOVE = 1.5;
 const LIMIT = 12;
 /** Weight of the theory's slope against evidence for another, in pairs that it explains. */
-const THEORY = 1;
+const THEORY = 3;
 
 interface Posterior {
   /** The point that guesses start from. */
@@ -26,9 +26,14 @@ interface Posterior {
   /** Between levels: ln of the factor on the prior precision, per band, and the weight of the evidence for it. */
   readonly scale: Float64Array;
   readonly weight: Float64Array;
+  /** The same before this window, which learns more for itself as it goes along the refused states. */
+  readonly scaleBefore: Float64Array;
+  readonly weightBefore: Float64Array;
   /** At one level: predicted change x change, and predicted change squared, per band. */
   readonly product: Float64Array;
   readonly square: Float64Array;
+  /** Squared error of a guess against what it moved by: between levels, and at one level. */
+  readonly relativeError: Float64Array;
 }
 
 /**
@@ -45,6 +50,9 @@ interface Posterior {
  * An anchor at the level of the state itself is a neighbour from a window before. The states differ by what was corrected,
  * which lies where the network is hard to foretell, hence where it moves most: f moves with the state by m V alpha / noise^2,
  * m fitted on line by least squares per band, 1 before there is evidence.
+ *
+ * Of the window's first anchor and the last one, vectors start from the one whose news promises the smaller error; images, where
+ * a transform costs time, from the last.
  *
  * For chains without levels (Langevin) all pairs are taken like that, with 1 in the place of V alpha / noise^2 and m from 0.
  */
@@ -72,17 +80,28 @@ export function posterior(chain: Chain, shape: readonly number[]): Drafter<Poste
       spectrumKnown: !basis.spectral,
       scale: new Float64Array(bands),
       weight: new Float64Array(bands),
+      scaleBefore: new Float64Array(bands),
+      weightBefore: new Float64Array(bands),
       product: new Float64Array(bands),
       square: new Float64Array(bands),
+      relativeError: Float64Array.of(0.3, 0.3),
     }),
-    anchor(memory, point) {
-      if (!memory.spectrumKnown) readSpectrum(memory, point);
-      memory.anchor = point;
-      memory.anchors.push(point);
-    },
+    anchor,
     guess,
     observe,
   };
+
+  function anchor(memory: Posterior, point: Evaluation): void {
+    if (!memory.spectrumKnown) readSpectrum(memory, point);
+    if (!basis.spectral) {
+      if (memory.anchors.length === 0) {
+        memory.scaleBefore.set(memory.scale);
+        memory.weightBefore.set(memory.weight);
+      } else if (point.step === memory.anchor!.step + 1) learn(memory, memory.anchor!, point);
+    }
+    memory.anchor = point;
+    memory.anchors.push(point);
+  }
 
   function readSpectrum(memory: Posterior, { step, output }: Evaluation): void {
     const { prior } = memory;
@@ -139,12 +158,9 @@ export function posterior(chain: Chain, shape: readonly number[]): Drafter<Poste
     if (guesses.length < rows.count * dim) guesses = new Float64Array(rows.count * dim);
     for (let row = 0; row < rows.count; row++) {
       const memory = memories[row]!;
-      const { step, state, output } = memory.anchor!;
-      const { fromState, fromOutput } = bridge(memory, step, rows.step[row]!);
       const from = row * dim;
-      for (let i = 0; i < dim; i++) {
-        difference[i] = rows.states[from + i]! - fromState * state[i]! - fromOutput * output[i]!;
-      }
+      const step = rows.step[row]!;
+      const { output } = sourceOf(memory, step, rows.states, from);
       basis.forward(difference, 0, news);
       for (let i = 0; i < dim; i++) news[i]! *= gains[band[i]!]!;
       basis.inverse(news, guesses, from);
@@ -153,7 +169,41 @@ export function posterior(chain: Chain, shape: readonly number[]): Drafter<Poste
     return guesses;
   }
 
+  /** Chooses where a guess starts from; leaves its news in `difference` and its `gains`. */
+  function sourceOf(memory: Posterior, k: number, states: Float64Array, from: number): Evaluation {
+    const last = memory.anchor!;
+    const first = memory.anchors[0]!;
+    if (!basis.spectral && first !== last) {
+      const error = newsFrom(memory, last, k, states, from);
+      if (newsFrom(memory, first, k, states, from) < error) return first;
+    }
+    newsFrom(memory, last, k, states, from);
+    return last;
+  }
+
+  function newsFrom(memory: Posterior, point: Evaluation, k: number, states: Float64Array, from: number): number {
+    const { step, state, output } = point;
+    const { fromState, fromOutput, fitted } = bridge(memory, step, k);
+    let squares = 0;
+    for (let i = 0; i < dim; i++) {
+      difference[i] = states[from + i]! - fromState * state[i]! - fromOutput * output[i]!;
+      squares += difference[i]! ** 2;
+    }
+    return memory.relativeError[fitted ? 1 : 0]! * meanGain() * squares;
+  }
+
+  /** Mean square of the gain over the coordinates. */
+  function meanGain(): number {
+    let sum = 0;
+    for (let b = 0; b < bands; b++) sum += basis.sizes[b]! * gains[b]! ** 2;
+    return sum / dim;
+  }
+
   function observe(memory: Posterior, evaluated: readonly Evaluation[]): void {
+    if (!basis.spectral) {
+      memory.scale.set(memory.scaleBefore);
+      memory.weight.set(memory.weightBefore);
+    }
     let pairs = 0;
     let next = 0;
     for (const anchor of memory.anchors) {
@@ -173,7 +223,7 @@ export function posterior(chain: Chain, shape: readonly number[]): Drafter<Poste
 
   /** One step of recursive least squares from a pair: the point, as the anchor would have foretold it. */
   function learn(memory: Posterior, anchor: Evaluation, point: Evaluation): void {
-    const { scale, weight, product, square } = memory;
+    const { scale, weight, product, square, relativeError } = memory;
     const { fromState, fromOutput, fitted } = bridge(memory, anchor.step, point.step);
     for (let i = 0; i < dim; i++) {
       difference[i] = point.state[i]! - fromState * anchor.state[i]! - fromOutput * anchor.output[i]!;
@@ -181,6 +231,17 @@ export function posterior(chain: Chain, shape: readonly number[]): Drafter<Poste
     basis.forward(difference, 0, news);
     for (let i = 0; i < dim; i++) difference[i] = point.output[i]! - anchor.output[i]!;
     basis.forward(difference, 0, change);
+    let wrong = 0;
+    let moved = 0;
+    for (let i = 0; i < dim; i++) {
+      wrong += (change[i]! - gains[band[i]!]! * news[i]!) ** 2;
+      moved += news[i]! ** 2;
+    }
+    moved *= meanGain();
+    if (moved > 0) {
+      const kind = fitted ? 1 : 0;
+      relativeError[kind] = relativeError[kind]! ** DECAY * Math.max(1e-6, wrong / moved) ** (1 - DECAY);
+    }
     moves.fill(0);
     curvatures.fill(0);
     changes.fill(0);

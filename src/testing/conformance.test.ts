@@ -4,7 +4,7 @@ import { fixedWindow } from "../core/window-policy.js";
 import { frozen } from "../drafters/frozen.js";
 import { independent } from "../drafters/independent.js";
 import { posterior } from "../drafters/posterior.js";
-import { block, verifiers } from "../verifiers/index.js";
+import { block, reflection, verifiers } from "../verifiers/index.js";
 import {
   brokenVerifiers,
   type ConformanceCase,
@@ -58,8 +58,10 @@ declare(
 it("drafter posterior, in the spectral basis of images", async () => {
   const dim = 64;
   const chain = testChain();
-  const speculation = { drafter: posterior(chain, [1, 8, 8]), verifier: block, window: fixedWindow(5), inFlight: 32 };
-  assertLaw(await pathLaw(chain, testModel(dim), testModel(dim, 0.2), speculation, 600, seed));
+  for (const verifier of [block, reflection]) {
+    const speculation = { drafter: posterior(chain, [1, 8, 8]), verifier, window: fixedWindow(5), inFlight: 32 };
+    assertLaw(await pathLaw(chain, testModel(dim), testModel(dim, 0.2), speculation, 600, seed));
+  }
 });
 declare(
   "drafter independent",
