@@ -2,7 +2,7 @@
 // Score of a PushT policy on the published protocol: 50 starts (seeds 100000 .. 100049), legacy reset, 300 steps, mean of the
 // largest reward of each episode; and the calls of a decision. All episodes share their batches, so times are not of one robot.
 //   node bench/pusht-score.mjs [--model DIR] [--draft NAME] [--coupling NAME] [--window L] [--steps K] [--ddim] [--seeds 1]
-//     [--first 100000] [--episodes 50] [--json FILE]
+//     [--first 100000] [--episodes 50] [--threads N] [--json FILE]
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { loadPolicy } from "speculative-diffusion/policy";
@@ -20,10 +20,11 @@ const { values } = parseArgs({
     seeds: { type: "string", default: "1" },
     first: { type: "string", default: "100000" },
     episodes: { type: "string", default: "50" },
+    threads: { type: "string" },
     json: { type: "string" },
   },
 });
-const policy = await loadPolicy(values.model);
+const policy = await loadPolicy(values.model, values.threads ? { threads: Number(values.threads) } : {});
 const sampling = {
   ...(values.draft && { draft: values.draft }),
   ...(values.coupling && { coupling: values.coupling }),

@@ -7,7 +7,7 @@ import { drafterNames } from "../drafters/index.js";
 import { type CostPoint, measureCost } from "../pipeline/cost.js";
 import { DEFAULTS } from "../pipeline/pipeline.js";
 import { loadPolicy } from "../policy/load.js";
-import type { Policy, Sampling } from "../policy/policy.js";
+import { type Policy, type Sampling, WINDOW } from "../policy/policy.js";
 import { EPISODE_STEPS } from "../pusht/environment.js";
 import { historiesOf, rollouts } from "../pusht/rollout.js";
 import { chunkLaw } from "../testing/chunks.js";
@@ -169,7 +169,7 @@ export const PUSHT_SIZES = {
     observations: 4,
     chunks: 1000,
     strips: 3,
-    unetStarts: 50,
+    unetStarts: 20,
   },
 } as const satisfies Record<Size, PushtSize>;
 
@@ -251,29 +251,30 @@ function pushtStudy(
   };
 }
 
-/** Ways of drafting: FROZEN in its kinds, and everything else that the registry has. */
-function drafts(all: boolean, independent: boolean): Method[] {
-  const families = drafterNames.filter((name) => name !== "none" && name !== "frozen");
-  const usable = families.filter((name) => name !== "independent" || independent);
-  const frozen = all ? ["drift", "epsilon", "velocity", "x0"] : ["x0"];
-  return [...frozen.map((kind) => `frozen:${kind}`), ...usable].map((draft) => ({
-    draft,
-    coupling: DEFAULTS.coupling,
-  }));
-}
+/** The drafts that are run with every window. */
+const MAIN = ["frozen:x0", DEFAULTS.draft];
 
-/** Every method, plain sampling first. */
+/** Every method, plain sampling first: everything that the registries have at one window, the main drafts at all of them. */
 function methodsOf({ windows, all }: PushtSize, independent: boolean): Method[] {
-  const main = [`frozen:x0`, DEFAULTS.draft];
-  const others = Object.keys(verifiers).filter((name) => name !== DEFAULTS.coupling);
-  const couplings = all ? main.flatMap((draft) => others.map((coupling) => ({ draft, coupling }))) : [];
+  const window = windowOf(windows);
+  const { coupling } = DEFAULTS;
+  const kinds = all ? ["drift", "epsilon", "velocity"].map((kind) => `frozen:${kind}`) : [];
+  const families = drafterNames.filter(
+    (name) => !["none", "frozen", ...MAIN, ...(independent ? [] : ["independent"])].includes(name),
+  );
+  const others = all ? Object.keys(verifiers).filter((name) => name !== coupling) : [];
   return [
     PLAIN,
     { draft: "none", ddim: 10 },
-    ...[...drafts(all, independent), ...couplings].flatMap((method) =>
-      windows.map((window) => ({ ...method, window })),
-    ),
+    ...MAIN.flatMap((draft) => windows.map((window) => ({ draft, coupling, window }))),
+    ...[...kinds, ...families].map((draft) => ({ draft, coupling, window })),
+    ...MAIN.flatMap((draft) => others.map((coupling) => ({ draft, coupling, window }))),
   ];
+}
+
+/** The window of methods that are run with one. */
+function windowOf(windows: readonly number[]): number {
+  return windows.includes(WINDOW) ? WINDOW : windows[0]!;
 }
 
 function cellsOf(size: PushtSize, seed: number, networks: readonly Network[], independent: boolean): PushtConfig[] {
@@ -282,7 +283,7 @@ function cellsOf(size: PushtSize, seed: number, networks: readonly Network[], in
   const best: Method = {
     draft: DEFAULTS.draft,
     coupling: DEFAULTS.coupling,
-    window: windows.at(-1)! >= 20 ? 20 : windows[0]!,
+    window: windowOf(windows),
   };
   const frozen: Method = { draft: "frozen:x0", coupling: DEFAULTS.coupling, window: best.window! };
   const auto: Method = { ...best, window: "auto" };
