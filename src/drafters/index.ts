@@ -2,6 +2,7 @@ import type { Chain } from "../core/chain.js";
 import { type Drafter, noDraft } from "../core/drafter.js";
 import { SpecdiffError } from "../core/errors.js";
 import type { Model } from "../core/model.js";
+import { corrected } from "./corrected.js";
 import { frozen } from "./frozen.js";
 import { independent } from "./independent.js";
 import { posterior } from "./posterior.js";
@@ -29,21 +30,23 @@ const registry: Readonly<Record<string, (context: DraftContext, kind: string | u
     return independent(draftModel);
   },
   posterior: ({ chain, shape }) => posterior(chain, shape),
+  corrected: (context, base = "independent") => corrected(createDrafter(base, context)),
 };
 
 /** Families of drafters. */
 export const drafterNames: readonly string[] = Object.keys(registry);
 
 /**
- * A drafter from its name: "frozen", "frozen:x0", "independent", "none".
+ * A drafter from its name: "posterior", "frozen", "frozen:x0", "independent", "corrected:independent", "none".
  * @throws SpecdiffError("bad-argument") for an unknown name, listing the known ones
  */
 export function createDrafter(name: string, context: DraftContext): Drafter {
-  const [family, kind] = name.split(":", 2);
+  const colon = name.indexOf(":");
+  const [family, kind] = colon < 0 ? [name] : [name.slice(0, colon), name.slice(colon + 1)];
   const create = Object.hasOwn(registry, family!) ? registry[family!] : undefined;
   if (!create)
     throw new SpecdiffError("bad-argument", `unknown drafter "${name}"; known are ${Object.keys(registry).join(", ")}`);
   return create(context, kind);
 }
 
-export { frozen, independent, posterior };
+export { corrected, frozen, independent, posterior };

@@ -70,7 +70,8 @@ const SEED = 20_261_123;
  * from the known outputs, and how many drafts are kept is drawn from its law given the path, of the coupling of a run. What a
  * run commits has the law of plain paths, so the replay differs from a run in one thing: after a rejection the anchor is
  * taken at the committed state itself, where a run has a neighbour, which is hopeful: by 0 to 40 percent of the steps per call
- * on the stand-ins of the tests. So the best drafter is run once for real.
+ * on the stand-ins of the tests; and refused states are not known to it (carry "window"), which is the opposite. So the best
+ * drafter is run once for real.
  */
 export async function expectation(pipeline: Pipeline, options: ExpectationOptions = {}): Promise<Expectation> {
   const { count = 2, inFlight = 1, repetitions = 5, coupling = DEFAULTS.coupling, signal, onProgress } = options;

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { fixedWindow } from "../core/window-policy.js";
+import { corrected } from "../drafters/corrected.js";
 import { frozen } from "../drafters/frozen.js";
 import { independent } from "../drafters/independent.js";
 import { posterior } from "../drafters/posterior.js";
@@ -66,6 +67,10 @@ it("drafter posterior, in the spectral basis of images", async () => {
 declare(
   "drafter independent",
   drafterConformance((_, dim) => independent(testModel(dim, 0.3)), seed),
+);
+declare(
+  "drafter corrected:independent",
+  drafterConformance((_, dim) => corrected(independent(testModel(dim, 0.3))), seed),
 );
 declare("model of the tests", modelConformance(testModel(4), testChain(), 0));
 
