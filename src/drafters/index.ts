@@ -36,6 +36,11 @@ const registry: Readonly<Record<string, (context: DraftContext, kind: string | u
 /** Families of drafters. */
 export const drafterNames: readonly string[] = Object.keys(registry);
 
+/** Whether a drafter of this name is built on the draft network. */
+export function usesDraftModel(name: string): boolean {
+  return /(^|:)independent$|^corrected$/.test(name);
+}
+
 /**
  * A drafter from its name: "posterior", "frozen", "frozen:x0", "independent", "corrected:independent", "none".
  * @throws SpecdiffError("bad-argument") for an unknown name, listing the known ones

@@ -2,7 +2,7 @@ import { SpecdiffError } from "../core/errors.js";
 import { type SampleOptions, type SampleResult, sample } from "../core/loop.js";
 import type { Model } from "../core/model.js";
 import { fixedWindow, type WindowPolicy } from "../core/window-policy.js";
-import { createDrafter, type DraftContext } from "../drafters/index.js";
+import { createDrafter, type DraftContext, usesDraftModel } from "../drafters/index.js";
 import type { Conditions, Guidance, OnnxNetwork } from "../onnx/network.js";
 import type { Session } from "../onnx/session.js";
 import { plain } from "../plain.js";
@@ -215,7 +215,7 @@ export async function openPipeline(folder: ModelFolder, opener: Opener, changes:
       };
       if (name === "none") return sample({ ...common, ...plain });
       // the draft network is opened only for a drafter that uses it
-      const context = name === "independent" ? await draftContext(options) : { chain, shape: target.shape };
+      const context = usesDraftModel(name) ? await draftContext(options) : { chain, shape: target.shape };
       return sample({
         ...common,
         drafter: createDrafter(name, context),

@@ -4,7 +4,7 @@ import type { Model } from "../core/model.js";
 import type { RunRecord } from "../core/record.js";
 import type { Carry } from "../core/slot.js";
 import { fixedWindow, type WindowPolicy } from "../core/window-policy.js";
-import { createDrafter } from "../drafters/index.js";
+import { createDrafter, usesDraftModel } from "../drafters/index.js";
 import { listOf, sizeOf } from "../onnx/form.js";
 import { type CostCurve, DEFAULT_ROWS, measureCost, timeOf } from "../pipeline/cost.js";
 import { DEFAULTS, type Pipeline, type ScheduleOptions } from "../pipeline/pipeline.js";
@@ -196,10 +196,9 @@ export class Policy {
     const { chain } = this.schedule(sampling);
     const { window = WINDOW, coupling = DEFAULTS.coupling, carry, seed, signal } = sampling;
     const draft = sampling.draft ?? pipeline.defaultDraft;
-    const context =
-      draft === "independent"
-        ? await pipeline.draftContext({ ...this.#conditions(histories), ...this.#scheduleOptions(sampling) })
-        : { chain, shape: pipeline.shape };
+    const context = usesDraftModel(draft)
+      ? await pipeline.draftContext({ ...this.#conditions(histories), ...this.#scheduleOptions(sampling) })
+      : { chain, shape: pipeline.shape };
     const { samples, record } = await sample({
       chain,
       model: this.denoiser(histories, sampling),
