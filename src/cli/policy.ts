@@ -2,7 +2,7 @@ import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { DEFAULTS } from "../pipeline/pipeline.js";
-import { type Decision, loadPolicy, type Policy, WINDOW } from "../policy/index.js";
+import { type Decision, loadPolicy, type Policy } from "../policy/index.js";
 import { rolloutGif } from "../pusht/gif.js";
 import { EPISODE_STEPS, type Episode, rollouts } from "../pusht/index.js";
 import { playerHtml } from "../pusht/player.js";
@@ -63,7 +63,7 @@ function runCommand(): Command {
     .addOption(
       new Option(
         "--window <l>",
-        `steps drafted per round, or auto: what pays on this machine (default: ${WINDOW})`,
+        `steps drafted per round, or auto: what pays on this machine (default: ${DEFAULTS.window})`,
       ).argParser((text) => (text === "auto" ? text : wholeNumber(1)(text))),
     )
     .addOption(

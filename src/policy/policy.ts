@@ -16,9 +16,6 @@ import type { PolicyCard } from "./card.js";
 import { Controller, type ControllerOptions } from "./controller.js";
 import { Deadline } from "./deadline.js";
 
-/** Steps drafted per round: chunks of actions are small states, whose drafts hold for long. */
-export const WINDOW = 20;
-
 /**
  * How a decision is sampled. Draft, coupling, window and carry do not change its law. Default of `steps`: as many as the network
  * was trained with, at most those of {@link DEFAULTS}.
@@ -30,10 +27,10 @@ export interface Sampling extends ScheduleOptions {
   readonly coupling?: string;
   /**
    * Steps drafted per round; "auto" for what pays by the time of a call against its rows, which is measured before the first
-   * such decision; or what makes a window policy for a decision. Default {@link WINDOW}.
+   * such decision; or what makes a window policy for a decision. Default: {@link DEFAULTS}.
    */
   readonly window?: number | "auto" | (() => WindowPolicy);
-  /** Default "nearest". */
+  /** Default: as of {@link sample}. */
   readonly carry?: Carry;
 }
 
@@ -194,7 +191,7 @@ export class Policy {
     const { pipeline, actionSize } = this;
     const robots = this.#robots(histories);
     const { chain } = this.schedule(sampling);
-    const { window = WINDOW, coupling = DEFAULTS.coupling, carry, seed, signal } = sampling;
+    const { window = DEFAULTS.window, coupling = DEFAULTS.coupling, carry, seed, signal } = sampling;
     const draft = sampling.draft ?? pipeline.defaultDraft;
     const context = usesDraftModel(draft)
       ? await pipeline.draftContext({ ...this.#conditions(histories), ...this.#scheduleOptions(sampling) })

@@ -7,7 +7,7 @@ import { drafterNames } from "../drafters/index.js";
 import { type CostPoint, measureCost } from "../pipeline/cost.js";
 import { DEFAULTS } from "../pipeline/pipeline.js";
 import { loadPolicy } from "../policy/load.js";
-import { type Policy, type Sampling, WINDOW } from "../policy/policy.js";
+import type { Policy, Sampling } from "../policy/policy.js";
 import { EPISODE_STEPS } from "../pusht/environment.js";
 import { historiesOf, rollouts } from "../pusht/rollout.js";
 import { chunkLaw } from "../testing/chunks.js";
@@ -274,7 +274,7 @@ function methodsOf({ windows, all }: PushtSize, independent: boolean): Method[] 
 
 /** The window of methods that are run with one. */
 function windowOf(windows: readonly number[]): number {
-  return windows.includes(WINDOW) ? WINDOW : windows[0]!;
+  return windows.includes(DEFAULTS.window) ? DEFAULTS.window : windows[0]!;
 }
 
 function cellsOf(size: PushtSize, seed: number, networks: readonly Network[], independent: boolean): PushtConfig[] {
