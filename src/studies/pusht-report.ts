@@ -123,7 +123,7 @@ export async function pushtReport(
       await rewardSection(control, times),
       await callsSection(control),
       await timeSection(times, timing),
-      ...(unet ? [await unetSection(unet, results)] : []),
+      ...(unet ? [await unetSection(unet)] : []),
       lawSection(results),
     ],
   };
@@ -321,8 +321,7 @@ function unetLead({ methods, bound }: TimingRow): string {
   );
 }
 
-async function unetSection(row: TimingRow, results: readonly Result<PushtConfig, PushtRow>[]): Promise<Section> {
-  const control = of<"control", ControlRow>(results, "control", "unet").map(controlOf);
+async function unetSection(row: TimingRow): Promise<Section> {
   return {
     title: "The convolutional network",
     text: [
@@ -331,24 +330,7 @@ async function unetSection(row: TimingRow, results: readonly Result<PushtConfig,
     figures: [
       { name: "cost-unet", caption: "Time of one call against its rows.", svg: await costChart({ "U-Net": row.cost }) },
     ],
-    tables: [
-      timesTable(timesOf(row.methods)),
-      ...(control.length > 0
-        ? [
-            {
-              caption: "Episodes with the U-Net",
-              columns: ["sampling", "reward", "± s.e.", "success", "calls"],
-              rows: control.map(({ name, reward, success, calls }) => [
-                name,
-                reward.mean,
-                reward.error,
-                `${(100 * success).toFixed(0)} %`,
-                calls.mean,
-              ]),
-            },
-          ]
-        : []),
-    ],
+    tables: [timesTable(timesOf(row.methods))],
   };
 }
 

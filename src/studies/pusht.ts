@@ -132,8 +132,6 @@ interface PushtSize {
   readonly observations: number;
   readonly chunks: number;
   readonly strips: number;
-  /** Starts of the U-Net, whose rows cost time. */
-  readonly unetStarts: number;
 }
 
 export const PUSHT_SIZES = {
@@ -147,7 +145,6 @@ export const PUSHT_SIZES = {
     observations: 1,
     chunks: 30,
     strips: 1,
-    unetStarts: 0,
   },
   quick: {
     starts: 10,
@@ -158,7 +155,6 @@ export const PUSHT_SIZES = {
     observations: 2,
     chunks: 200,
     strips: 2,
-    unetStarts: 0,
   },
   full: {
     starts: 50,
@@ -169,7 +165,6 @@ export const PUSHT_SIZES = {
     observations: 4,
     chunks: 1000,
     strips: 3,
-    unetStarts: 20,
   },
 } as const satisfies Record<Size, PushtSize>;
 
@@ -278,7 +273,7 @@ function windowOf(windows: readonly number[]): number {
 }
 
 function cellsOf(size: PushtSize, seed: number, networks: readonly Network[], independent: boolean): PushtConfig[] {
-  const { starts, steps, windows, decisions, observations, chunks, strips, unetStarts } = size;
+  const { starts, steps, windows, decisions, observations, chunks, strips } = size;
   const methods = methodsOf(size, independent);
   const best: Method = {
     draft: DEFAULTS.draft,
@@ -287,30 +282,25 @@ function cellsOf(size: PushtSize, seed: number, networks: readonly Network[], in
   };
   const frozen: Method = { draft: "frozen:x0", coupling: DEFAULTS.coupling, window: best.window! };
   const auto: Method = { ...best, window: "auto" };
+  const robot = { network: "policy", seed } as const;
+  // Times come last, when a machine that has just been started on the study has come to rest.
   const cells: PushtConfig[] = [
-    { kind: "timing", network: "policy", methods: [...methods, auto], decisions, seed },
-    ...[best, frozen]
-      .slice(1)
-      .map((method) => ({ kind: "law", network: "policy", method, observations, chunks, seed }) as const),
-    ...Array.from({ length: strips }, (_, i) => i).map(
-      (i) => ({ kind: "strip", network: "policy", method: best, start: FIRST_START + i, steps, seed }) as const,
+    ...methods.map((method) => ({ kind: "control", ...robot, method, starts, steps }) as const),
+    ...Array.from({ length: strips }, (_, i) => FIRST_START + i).map(
+      (start) => ({ kind: "strip", ...robot, method: best, start, steps }) as const,
     ),
-    ...methods.map((method) => ({ kind: "control", network: "policy", method, starts, steps, seed }) as const),
+    ...[best, frozen].map((method) => ({ kind: "law", ...robot, method, observations, chunks }) as const),
+    { kind: "timing", ...robot, methods: [...methods, auto], decisions },
   ];
   if (networks.includes("unet")) {
     const short = [2, 3, 5].map((window) => ({ ...best, window }));
-    const windowed = [...short, { ...frozen, window: 2 }, best, auto];
     cells.push({
       kind: "timing",
       network: "unet",
-      methods: [PLAIN, { draft: "none", ddim: 10 }, ...windowed],
-      decisions: Math.ceil(decisions / 5),
       seed,
+      methods: [PLAIN, { draft: "none", ddim: 10 }, ...short, { ...frozen, window: 3 }, best, auto],
+      decisions: Math.ceil(decisions / 4),
     });
-    if (unetStarts > 0) {
-      for (const method of [PLAIN, { ...best, window: 2 }])
-        cells.push({ kind: "control", network: "unet", method, starts: unetStarts, steps, seed });
-    }
   }
   return cells;
 }
