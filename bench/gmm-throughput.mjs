@@ -60,7 +60,9 @@ for (const { dim, components, speculate } of [
     chain: Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, [...(column ?? [])]])),
     mixture: { weights: [...mixture.weights], means: [...mixture.means], sds: [...mixture.sds] },
   };
+  /** @type {number[]} */
   const own = [];
+  /** @type {number[]} */
   const theirs = [];
   const calls = [0, 0];
   // One turn more than asked for: the first warms up.

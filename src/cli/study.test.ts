@@ -48,6 +48,14 @@ describe("specdiff study", () => {
       await access(join(scratch, "gmm", file));
     }
   });
+  it("langevin takes a density of the user's own", async () => {
+    const file = fileURLToPath(new URL("../../examples/my-density.mjs", import.meta.url));
+    const { code, stdout, stderr } = await specdiff(["study", "langevin", "--tiny", "--density", file, "--out", "own"]);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /my-density.mjs, d 3, step 0.02/);
+    assert.match(stdout, /Moments: of 30 compared with plain chains/);
+    await access(join(scratch, "own", "plots", "speedup-step.svg"));
+  });
   it("does not mix a folder's rows with others", async () => {
     const other = await specdiff(["study", "gmm", "--tiny", "--seed", "2", "--out", "gmm"]);
     assert.equal(other.code, 2, other.stderr);

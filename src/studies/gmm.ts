@@ -142,8 +142,8 @@ export const GMM_SIZES = {
   },
 } as const satisfies Record<string, GmmSize>;
 
-/** The carry of runs that do not say. */
-const CARRY = "nearest";
+/** The carry of runs that do not say, under the default coupling. */
+export const DEFAULT_CARRY: GmmConfig["carry"] = verifierNamed(DEFAULTS.coupling).sequential ? "window" : "nearest";
 
 /** The low-dimensional study of De Bortoli et al. 2025: mixtures of Gaussians, speed-up and exactness. */
 export function gmmStudy(size: GmmSize, seed: number, preset?: "reference"): Study<GmmConfig, GmmRow> {
@@ -170,7 +170,7 @@ export const gmmDefinition: StudyDefinition = {
 /** Ways of speculating that every chain is sampled with; the first is plain. */
 function methods({ base }: GmmSize): Pick<GmmConfig, "draft" | "error" | "coupling" | "carry" | "leaves">[] {
   const none = { carry: "none", leaves: false } as const;
-  const carry = { carry: CARRY, leaves: true } as const;
+  const carry = { carry: "nearest", leaves: true } as const;
   return [
     { draft: "none", coupling: "reflection", ...none },
     { draft: "frozen:drift", coupling: "reflection", ...none },
@@ -178,8 +178,7 @@ function methods({ base }: GmmSize): Pick<GmmConfig, "draft" | "error" | "coupli
     { draft: "frozen:x0", coupling: "reflection", ...carry },
     { draft: "independent", error: base.error, coupling: "reflection", ...none },
     { draft: DEFAULTS.draft, coupling: DEFAULTS.coupling, ...none },
-    { draft: DEFAULTS.draft, coupling: "reflection", carry: "window", leaves: true },
-    { draft: DEFAULTS.draft, coupling: DEFAULTS.coupling, ...carry },
+    { draft: DEFAULTS.draft, coupling: DEFAULTS.coupling, carry: DEFAULT_CARRY, leaves: true },
   ];
 }
 
@@ -243,7 +242,14 @@ function referenceCells({ reference }: GmmSize, seed: number): GmmConfig[] {
     ...PUBLISHED.map(({ window, carry }) =>
       ordered({ ...common, draft: "frozen:velocity", coupling: "reflection", window, carry, leaves: false }),
     ),
-    ordered({ ...common, draft: DEFAULTS.draft, coupling: DEFAULTS.coupling, window: 15, carry: CARRY, leaves: true }),
+    ordered({
+      ...common,
+      draft: DEFAULTS.draft,
+      coupling: DEFAULTS.coupling,
+      window: 15,
+      carry: DEFAULT_CARRY,
+      leaves: true,
+    }),
   ];
 }
 

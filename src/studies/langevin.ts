@@ -8,7 +8,7 @@ import { plain } from "../plain.js";
 import { verifierNamed } from "../verifiers/index.js";
 import { erfc } from "../verifiers/normal.js";
 import { type DensityFamily, densities, loadDensity } from "./densities.js";
-import { breathing } from "./gmm.js";
+import { breathing, DEFAULT_CARRY } from "./gmm.js";
 import type { Size, StudyDefinition } from "./index.js";
 import { chart } from "./plots.js";
 import type { Figure, Report } from "./report.js";
@@ -67,8 +67,6 @@ const SIZES: Readonly<Record<Size, LangevinSize>> = {
   full: { dims: [2, 4, 8, 16, 32], baseDim: 8, scales: [0.125, 0.25, 0.5, 1, 2], steps: 400, window: 10, count: 2000 },
 };
 
-const CARRY = "nearest";
-
 export const langevinDefinition: StudyDefinition = {
   name: "langevin",
   description: "unadjusted Langevin dynamics on unnormalised densities (Appendix K of the paper), or on your own",
@@ -91,12 +89,12 @@ export function langevinStudy(
   const dims = own ? [own.make(1, seed).dim] : size.dims;
   const baseDim = own ? dims[0]! : size.baseDim;
   const none = { carry: "none", leaves: false } as const;
-  const carry = { carry: CARRY, leaves: true } as const;
-  const methods = [
+  const carry = { carry: "nearest", leaves: true } as const;
+  const methods: Pick<LangevinConfig, "draft" | "coupling" | "carry" | "leaves">[] = [
     { draft: "none", coupling: "reflection", ...none },
     { draft: "frozen:output", coupling: "reflection", ...none },
     { draft: "frozen:output", coupling: "reflection", ...carry },
-    { draft: DEFAULTS.draft, coupling: DEFAULTS.coupling, ...carry },
+    { draft: DEFAULTS.draft, coupling: DEFAULTS.coupling, carry: DEFAULT_CARRY, leaves: true },
   ];
   const { steps, window, count } = size;
   const scaled = [
@@ -194,7 +192,7 @@ async function runCell(config: LangevinConfig, family: DensityFamily, signal: Ab
 function methodName({ draft, coupling, carry }: LangevinConfig): string {
   if (draft === "none") return "plain";
   const name = draft === "frozen:output" ? "FROZEN gradient" : `${draft}, ${coupling}`;
-  return `${name}, ${carry === "none" ? "no carry" : "carry"}`;
+  return `${name}, ${carry === "none" ? "no carry" : carry === "window" ? "carry window" : "carry"}`;
 }
 
 async function langevinReport(
