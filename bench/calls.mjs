@@ -1,6 +1,6 @@
 // @ts-check
 // Calls that speculation saves on a model, every drafter against plain sampling: same chain, same seeds, same run.
-//   node bench/calls.mjs [--model DIR] [--count 20] [--steps 100] [--churn 1] [--window 10]
+//   node bench/calls.mjs [--model DIR] [--count 20] [--steps 100] [--churn 1] [--window 20]
 //     [--drafts posterior,frozen:velocity] [--json FILE]
 // The chain is the reverse SDE of the model's scheduler_config.json: for the shipped model the linear interpolant on
 // t = linspace(1, 0, K + 1), deterministic first and last step, network prediction "flow".
@@ -15,7 +15,7 @@ const { values } = parseArgs({
     count: { type: "string", default: "20" },
     steps: { type: "string", default: "100" },
     churn: { type: "string", default: "1" },
-    window: { type: "string", default: "10" },
+    window: { type: "string", default: "20" },
     drafts: { type: "string", default: "" },
     json: { type: "string" },
   },
@@ -27,7 +27,7 @@ const window = Number(values.window);
 const wanted = values.drafts.split(",").filter((name) => name !== "");
 const pipeline = await fromPretrained(values.model);
 
-/** @typedef {{ draft: string, coupling?: string, carry?: "none" | "parent" | "nearest", leaves?: boolean, note?: string }} Case */
+/** @typedef {{ draft: string, coupling?: string, carry?: "none" | "parent" | "nearest" | "window", leaves?: boolean, note?: string }} Case */
 const paper = /** @type {const} */ ({ carry: "none", leaves: false, note: "the paper's two calls a window" });
 /** @type {Case[]} */
 const cases = [
@@ -40,7 +40,14 @@ const cases = [
   { draft: "frozen:x0", coupling: "block" },
   { draft: "posterior" },
   { draft: "posterior", coupling: "block" },
-  ...(pipeline.folder.draft ? [{ draft: "independent", note: "draft network calls apart" }] : []),
+  { draft: "posterior", carry: "window" },
+  { draft: "auto", carry: "window", note: "the default" },
+  ...(pipeline.folder.draft
+    ? [
+        { draft: "independent", note: "draft network calls apart" },
+        { draft: "corrected:independent", carry: /** @type {const} */ ("window"), note: "draft network calls apart" },
+      ]
+    : []),
 ];
 const rows = [];
 for (const { draft, coupling = "reflection", carry = "nearest", leaves = true, note = "" } of cases.filter(

@@ -1,19 +1,17 @@
 // @ts-check
 // Calls on Gaussian mixtures in low dimension, K = 100, churn 1: drafters against FROZEN drift, same seeds, same run.
 //   node bench/gmm.mjs [--count 100] [--json FILE]
-// Chain: linear interpolant, t = linspace(0.99, 0.01, 101), Euler-Maruyama, Y_0 ~ N(0, I). Four isotropic components with
-// weights .4 .3 .2 .1, means 2 N(0, I) and standard deviations uniform in (.2, .5), drawn once per dimension.
+// The chain and the mixtures: smallMixture in targets.mjs.
 import { parseArgs } from "node:util";
-import { createDrafter, fixedWindow, RandomStream, sample, verifierNamed } from "speculative-diffusion";
-import { interpolant, reverseSde, timeGrid } from "speculative-diffusion/schedules";
-import { mixtureModel } from "./mixture-model.mjs";
+import { createDrafter, fixedWindow, sample, verifierNamed } from "speculative-diffusion";
 import { meanError, report } from "./table.mjs";
+import { smallMixture } from "./targets.mjs";
 
 const { values } = parseArgs({ options: { count: { type: "string", default: "100" }, json: { type: "string" } } });
 const count = Number(values.count);
 const steps = 100;
 
-/** @type {{ draft: string, coupling: string, window: number, carry?: "none", leaves?: boolean }[]} */
+/** @type {{ draft: string, coupling: string, window: number, carry?: "none" | "window", leaves?: boolean }[]} */
 const cases = [
   { draft: "frozen:drift", coupling: "reflection", window: 20, carry: "none", leaves: false },
   { draft: "frozen:drift", coupling: "reflection", window: 10 },
@@ -21,20 +19,12 @@ const cases = [
   { draft: "frozen:x0", coupling: "block", window: 20 },
   { draft: "posterior", coupling: "reflection", window: 20 },
   { draft: "posterior", coupling: "block", window: 20 },
+  { draft: "auto", coupling: "reflection", window: 20, carry: "window" },
+  { draft: "auto", coupling: "reflection", window: 30, carry: "window" },
 ];
 const rows = [];
 for (const dim of [2, 4, 8, 16, 32]) {
-  const random = new RandomStream(5);
-  const components = [0.4, 0.3, 0.2, 0.1].map((weight, c) => {
-    const mean = new Float64Array(dim);
-    random.key(c, dim, 0, 0).normals(mean);
-    return { weight, mean: mean.map((x) => 2 * x), sd: 0.2 + 0.3 * random.uniform() };
-  });
-  const { chain } = reverseSde(interpolant(timeGrid({ steps, start: 0.99, end: 0.01 })), {
-    prediction: "sample",
-    churn: 1,
-  });
-  const model = mixtureModel(chain, components);
+  const { chain, model } = smallMixture(dim);
   let base = Number.NaN;
   for (const { draft, coupling, window, carry = "nearest", leaves = true } of cases) {
     const calls = new Float64Array(count);

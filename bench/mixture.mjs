@@ -1,30 +1,15 @@
 // @ts-check
 // The Gaussian mixture of arXiv 2609.17691's code, at its published setting: d = 512, 28 steps, eps = 0.06.
 //   node bench/mixture.mjs [--count 100] [--json FILE]
-// Chain: T = 30, t = linspace(1000, 1, 30) / 1000, then 0; linear interpolant, Euler-Maruyama with churn; the deterministic
-// first and last step are left out, so 28 remain and Y_0 ~ N(0, I). Speed-up = 28 / calls, the warm-up call counted.
-import { readFileSync } from "node:fs";
+// The chain: referenceMixture in targets.mjs. Speed-up = 28 / calls, the warm-up call counted.
 import { parseArgs } from "node:util";
 import { block, createDrafter, fixedWindow, reflection, sample } from "speculative-diffusion";
-import { interpolant, reverseSde } from "speculative-diffusion/schedules";
-import { mixtureModel } from "./mixture-model.mjs";
 import { meanError, report } from "./table.mjs";
+import { referenceMixture } from "./targets.mjs";
 
 const { values } = parseArgs({ options: { count: { type: "string", default: "100" }, json: { type: "string" } } });
 const count = Number(values.count);
-const dim = 512;
-const eps = 0.06;
-const times = Array.from({ length: 29 }, (_, k) => (1000 + ((k + 1) * (1 - 1000)) / 29) / 1000);
-const schedule = reverseSde(interpolant(times), { prediction: "sample", churn: eps });
-const { chain } = schedule;
-
-// Means (5 x 512) and standard deviations (5) of numpy's default_rng(20260714), means uniform in (-2, 2) drawn first.
-/** @type {{ means: number[][], sds: number[] }} */
-const mixture = JSON.parse(readFileSync(new URL("mixture.json", import.meta.url), "utf8"));
-const model = mixtureModel(
-  chain,
-  mixture.means.map((mean, c) => ({ weight: 1 / 5, mean, sd: mixture.sds[c] ?? Number.NaN })),
-);
+const { chain, model, dim } = referenceMixture();
 
 const published = {
   "frozen:velocity nearest 3 off": 1.78,
@@ -34,7 +19,7 @@ const published = {
   "frozen:velocity parent 3 off": 1.28,
   "frozen:velocity none 3 off": 1.11,
 };
-/** @type {[string, "none" | "parent" | "nearest", boolean, number, typeof reflection][]} */
+/** @type {[string, "none" | "parent" | "nearest" | "window", boolean, number, typeof reflection][]} */
 const cases = [
   ["frozen:velocity", "none", false, 3, reflection],
   ["frozen:velocity", "parent", false, 3, reflection],
@@ -58,6 +43,8 @@ const cases = [
         ]),
     ),
   ),
+  ["auto", "nearest", true, 27, reflection],
+  ["auto", "window", true, 27, reflection],
 ];
 const rows = [];
 for (const [draft, carry, leaves, window, verifier] of cases) {
@@ -92,4 +79,4 @@ for (const [draft, carry, leaves, window, verifier] of cases) {
     "rows/call": record.rows / record.trajectoryCalls,
   });
 }
-report("Reference mixture, d = 512, 28 steps, eps = 0.06", { count, steps: 28, eps, seed: 0 }, rows);
+report("Reference mixture, d = 512, 28 steps, eps = 0.06", { count, steps: 28, eps: 0.06, seed: 0 }, rows);

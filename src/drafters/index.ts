@@ -6,6 +6,7 @@ import { corrected } from "./corrected.js";
 import { frozen } from "./frozen.js";
 import { independent } from "./independent.js";
 import { posterior } from "./posterior.js";
+import { selector } from "./selector.js";
 
 /** What a drafter may be built from. */
 export interface DraftContext {
@@ -18,6 +19,11 @@ export interface DraftContext {
 
 /** Drafters by name; `kind` is what follows the colon in "frozen:x0". */
 const registry: Readonly<Record<string, (context: DraftContext, kind: string | undefined) => Drafter>> = {
+  auto: (context) =>
+    selector([
+      posterior(context.chain, context.shape),
+      corrected(createDrafter("frozen", context) as Drafter<unknown>),
+    ]),
   none: () => noDraft,
   // x0 is a martingale under the exact reverse SDE with churn 1, hence its own best constant prediction.
   frozen: ({ chain }, kind) => frozen(chain, kind ?? (chain.readings.x0 ? "x0" : "increment")),
@@ -42,7 +48,7 @@ export function usesDraftModel(name: string): boolean {
 }
 
 /**
- * A drafter from its name: "posterior", "frozen", "frozen:x0", "independent", "corrected:independent", "none".
+ * A drafter from its name: "auto", "posterior", "frozen", "frozen:x0", "independent", "corrected:independent", "none".
  * @throws SpecdiffError("bad-argument") for an unknown name, listing the known ones
  */
 export function createDrafter(name: string, context: DraftContext): Drafter {
@@ -54,4 +60,4 @@ export function createDrafter(name: string, context: DraftContext): Drafter {
   return create(context, kind);
 }
 
-export { corrected, frozen, independent, posterior };
+export { corrected, frozen, independent, posterior, selector };

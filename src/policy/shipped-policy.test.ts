@@ -8,7 +8,7 @@ import { type Episode, historiesOf, rollouts } from "../pusht/rollout.js";
 import { assertLaw, pathLaw } from "../testing/law.js";
 import { verifierNamed } from "../verifiers/index.js";
 import { loadPolicy } from "./load.js";
-import { type Policy, type Sampling } from "./policy.js";
+import type { Policy, Sampling } from "./policy.js";
 
 const folder = (name: string) => fileURLToPath(new URL(`../../models/${name}`, import.meta.url));
 

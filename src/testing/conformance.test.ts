@@ -4,6 +4,7 @@ import { fixedWindow } from "../core/window-policy.js";
 import { corrected } from "../drafters/corrected.js";
 import { frozen } from "../drafters/frozen.js";
 import { independent } from "../drafters/independent.js";
+import { createDrafter } from "../drafters/index.js";
 import { posterior } from "../drafters/posterior.js";
 import { block, reflection, verifiers } from "../verifiers/index.js";
 import {
@@ -67,6 +68,10 @@ it("drafter posterior, in the spectral basis of images", async () => {
 declare(
   "drafter independent",
   drafterConformance((_, dim) => independent(testModel(dim, 0.3)), seed),
+);
+declare(
+  "drafter auto",
+  drafterConformance((chain, dim) => createDrafter("auto", { chain, shape: [dim] }), seed),
 );
 declare(
   "drafter corrected:independent",
