@@ -6,9 +6,10 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { fixedWindow, frozen, plain, reflection, sample } from "speculative-diffusion";
+import { fixedWindow, frozen, reflection, sample } from "speculative-diffusion";
 import { interpolant, reverseSde, timeGrid } from "speculative-diffusion/schedules";
 import { drawMixture, mixtureModel } from "../dist/studies/mixture.js";
+import { walk } from "../dist/studies/walk.js";
 import { report, spread } from "./table.mjs";
 
 const { values } = parseArgs({
@@ -33,6 +34,20 @@ async function numpy(request) {
   const { value, done } = await lines.next();
   if (done) throw new Error(`${values.python} ended; it needs the package numpy (--python names another)`);
   return JSON.parse(value);
+}
+
+/** @param {Pick<import("speculative-diffusion").SampleOptions, "chain" | "model" | "count" | "seed">} options */
+async function speculative(options) {
+  const { record } = await sample({
+    ...options,
+    drafter: frozen(options.chain, "x0"),
+    verifier: reflection,
+    window: fixedWindow(window),
+    carry: "none",
+    leaves: false,
+    inFlight: 64,
+  });
+  return record;
 }
 
 const rows = [];
@@ -68,17 +83,9 @@ for (const { dim, components, speculate } of [
   // One turn more than asked for: the first warms up.
   for (let turn = 0; turn <= Number(values.repetitions); turn++) {
     const started = performance.now();
-    const { record } = await sample({
-      chain,
-      model,
-      ...(speculate
-        ? { drafter: frozen(chain, "x0"), verifier: reflection, window: fixedWindow(window), leaves: false }
-        : plain),
-      carry: "none",
-      count,
-      inFlight: 64,
-      seed: turn,
-    });
+    const record = speculate
+      ? await speculative({ chain, model, count, seed: turn })
+      : { trajectoryCalls: (steps * (await walk({ chain, model, count, seed: turn })).length) / dim };
     const seconds = (performance.now() - started) / 1000;
     const other = await numpy({ ...request, seed: turn });
     version = other.numpy;

@@ -47,7 +47,7 @@ function settingSection({ base, points, sweepPoints, groups }: GmmSize): Section
   return {
     title: "What is sampled",
     text: [
-      `Mixtures of isotropic Gaussians with weights 1, 3/4, 9/16, .., means 2 N(0, I) and standard deviations between .2 and .5, with their exact denoiser. The chain is the reverse SDE of the linear interpolant from t = .95 to .01 by Euler-Maruyama with churn eps and K steps, started from its exact law. Where nothing else is said: ${base.dim} dimensions, ${base.components} components, eps ${base.churn}, K ${base.steps}, windows of L = ${base.window}.`,
+      `Mixtures of isotropic Gaussians with weights 1, 3/4, 9/16, .., means 2 N(0, I) and standard deviations between .2 and .5, with their exact denoiser. The chain is the reverse SDE of the linear interpolant from t = .95 to .01 (.01 eps where eps is above 1) by Euler-Maruyama with churn eps and K steps, started from its exact law. Where nothing else is said: ${base.dim} dimensions, ${base.components} components, eps ${base.churn}, K ${base.steps}, windows of L = ${base.window}.`,
       "Speed-up is steps / calls; a call is one batched evaluation that a trajectory takes part in. FROZEN holds the last output constant; INDEPENDENT drafts with a model of the mixture whose means, widths and weights are wrong by the given error. Without carry a window costs two calls, as in the paper; with carry the nearest known output starts the next window.",
       `Where the dimension varies a cell is ${points * groups} trajectories, elsewhere ${sweepPoints * groups}.`,
     ],

@@ -122,6 +122,14 @@ describe("the study of mixtures", () => {
       assert.ok(Math.abs(row.speedup - speedup) < 0.03, `${study.label(config)}: ${row.speedup}, published ${speedup}`);
     }
   });
+  it("has a chain for every cell of every size", async () => {
+    const stop = AbortSignal.abort();
+    for (const size of Object.values(GMM_SIZES)) {
+      const study = gmmStudy(size, 1);
+      const chains = new Map(study.cells.map((cell) => [`${cell.churn} ${cell.steps} ${cell.dim}`, cell]));
+      for (const cell of chains.values()) await assert.rejects(study.run(cell, stop), { code: "aborted" });
+    }
+  });
   it("gives the same row for the same cell, whatever ran before", async () => {
     const study = () => gmmStudy(GMM_SIZES.tiny, 3);
     const signal = new AbortController().signal;

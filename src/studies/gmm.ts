@@ -27,6 +27,7 @@ import {
 import { estimate } from "./statistics.js";
 import { breathe, type Study } from "./study.js";
 import { type DeltaBin, DeltaBins } from "./theory.js";
+import { walk } from "./walk.js";
 
 /** One run: a target, a chain, a way of speculating. Everything that decides the numbers. */
 export interface GmmConfig {
@@ -287,7 +288,7 @@ class Targets {
   async plain(config: GmmConfig, signal: AbortSignal): Promise<Float64Array> {
     const target = this.of(config);
     const seed = config.seed + 1;
-    this.#plain ??= (await sample({ ...runOf(config, target, seed), ...plain, signal })).samples;
+    this.#plain ??= await walk({ ...runOf(config, target, seed), signal });
     return this.#plain;
   }
 }
@@ -311,7 +312,9 @@ function targetOf({ target, dim, components, churn, steps, seed }: GmmConfig): T
     const mixture = referenceMixture();
     return { mixture, chain, model: mixtureModel(chain, mixture) };
   }
-  const { chain } = reverseSde(interpolant(timeGrid({ steps, start: 0.95, end: 0.01 })), {
+  // A step of much churn must not overshoot its state near the end, where the noise level is small.
+  const end = 0.01 * Math.max(1, churn);
+  const { chain } = reverseSde(interpolant(timeGrid({ steps, start: 0.95, end })), {
     prediction: "sample",
     churn,
   });
