@@ -34,7 +34,11 @@ async function measured(name, folder, decisions, windows) {
   const many = new Float64Array(32 * first.length);
   for (let robot = 0; robot < 32; robot++) many.set(first, robot * first.length);
   const curve = await measureCost(policy.denoiser(many), policy.schedule().chain, { repetitions: 15 });
-  const drafts = [policy.pipeline.defaultDraft, "frozen:x0", ...(policy.pipeline.folder.draft ? ["independent"] : [])];
+  const drafts = [
+    policy.pipeline.defaultDraft,
+    "frozen:x0",
+    ...(policy.pipeline.folder.draft ? ["independent", "corrected"] : []),
+  ];
   /** @type {{ draft: string, window: string | number, sampling: import("speculative-diffusion/policy").Sampling }[]} */
   const methods = [
     { draft: "none", window: 1, sampling: { draft: "none" } },

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Option } from "commander";
 import { SpecdiffError } from "../core/errors.js";
-import { drafterNames } from "../drafters/index.js";
+import { drafterNames, usesDraftModel } from "../drafters/index.js";
 import { type CostPoint, measureCost } from "../pipeline/cost.js";
 import { DEFAULTS } from "../pipeline/pipeline.js";
 import { loadPolicy } from "../policy/load.js";
@@ -255,7 +255,7 @@ function methodsOf({ windows, all }: PushtSize, independent: boolean): Method[] 
   const { coupling } = DEFAULTS;
   const kinds = all ? ["drift", "epsilon", "velocity"].map((kind) => `frozen:${kind}`) : [];
   const families = drafterNames.filter(
-    (name) => !["none", "frozen", ...MAIN, ...(independent ? [] : ["independent"])].includes(name),
+    (name) => !["none", "frozen", ...MAIN].includes(name) && (independent || !usesDraftModel(name)),
   );
   const others = all ? Object.keys(verifiers).filter((name) => name !== coupling) : [];
   return [
