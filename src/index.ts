@@ -14,7 +14,15 @@ export type { RoundRecord, RunRecord } from "./core/record.js";
 export type { Carry } from "./core/slot.js";
 export type { Verdict, Verifier, VerifierRandom, Window } from "./core/verifier.js";
 export { fixedWindow, type RoundStart, replayWindows, type TickCost, type WindowPolicy } from "./core/window-policy.js";
-export { createDrafter, type DraftContext, frozen, independent, posterior } from "./drafters/index.js";
+export {
+  corrected,
+  createDrafter,
+  type DraftContext,
+  frozen,
+  independent,
+  posterior,
+  selector,
+} from "./drafters/index.js";
 export { plain } from "./plain.js";
 export { block, reflection, verifierNamed, verifiers } from "./verifiers/index.js";
 export { type AutoWindowOptions, autoWindow } from "./windows/auto.js";

@@ -320,7 +320,7 @@ function summary(
   ];
   if (record.draftCalls > 0)
     lines.push(`The draft network made ${record.draftCalls} calls of its own with ${record.draftRows} rows.`);
-  if (plan?.every((windows) => windows.every((length) => length === 1)))
+  if (plan?.every((windows) => windows.every((length) => length <= 1)))
     lines.push("No window promised to save time on this machine, so every step was sampled plainly.");
   if (plain) lines.push(verdict(record, plain.record));
   lines.push(`Wrote ${files.join(", ")}`, "");

@@ -86,6 +86,19 @@ describe("calls and rows, counted by hand", () => {
       6,
     ]);
   });
+  it("a root that is evaluated first, then a window: plain sampling by 0 and 1, a known root for a longer one", async () => {
+    const policy = (length: number) => ({
+      name: "root first",
+      longest: 5,
+      choose: ({ rootKnown }: { rootKnown: boolean }) => (rootKnown ? length : 0),
+    });
+    assert.deepEqual(await count({ window: policy(1) }), [20, 20, 20]);
+    const options = { ...base(20), verifier: reflection, drafter: frozen(simpleChain(20), "increment"), count: 3 };
+    const { samples, plan } = await sample({ ...options, window: policy(3), plan: true });
+    assert.ok(plan!.flat().includes(0));
+    const again = await sample({ ...options, window: replayWindows(plan!), inFlight: 1 });
+    assert.deepEqual(again.samples, samples);
+  });
   it("a window of one with a guess", async () => {
     assert.deepEqual(await count({ drafter: guessNothing, window: fixedWindow(1), leaves: false }), [20, 20, 20]);
   });

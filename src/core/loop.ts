@@ -22,7 +22,7 @@ export interface SampleOptions {
   readonly seed: number;
   /** Default "window" if the verifier is sequential, else "nearest". */
   readonly carry?: Carry;
-  /** Whether the last drafted state is evaluated too (one more row). Default true. */
+  /** Whether the last drafted state of a window longer than one is evaluated too (one more row). Default true. */
   readonly leaves?: boolean;
   /** Trajectories that share a batch; as one finishes the next takes its place. Default 16. */
   readonly inFlight?: number;
@@ -66,7 +66,7 @@ export interface SampleResult {
   readonly paths?: readonly (Float64Array | undefined)[];
   /** Per trajectory K numbers, NaN for deterministic steps, where asked for and finished. */
   readonly logDensity?: readonly (Float64Array | undefined)[];
-  /** plan[trajectory][round]: drafted steps. */
+  /** plan[trajectory]: drafted steps of each round, after a 0 where the root was evaluated first. */
   readonly plan?: readonly (readonly number[])[];
 }
 
@@ -226,7 +226,11 @@ class Run {
     const fresh: Slot[] = [];
     for (const slot of this.#active) {
       if (slot.drafting) continue;
-      if (slot.known[0]) slot.anchorAt(0);
+      if (slot.known[0]) {
+        slot.anchorAt(0);
+        slot.rootFirst = false;
+      }
+      if (slot.rootFirst) continue;
       if (this.#drafter.needsAnchor && !slot.hasAnchor) continue; // its root is evaluated in the next call
       const remaining = this.#steps - slot.step;
       const chosen = this.#options.window.choose({
@@ -235,9 +239,16 @@ class Run {
         step: slot.step,
         remaining,
         rootKnown: slot.known[0] === 1,
+        keepsRefused: this.#carry === "window",
         inFlight: this.#active.length,
       });
-      requireInteger(`window chosen by ${this.#options.window.name}`, chosen, 1, this.#options.window.longest);
+      const least = slot.known[0] ? 1 : 0;
+      requireInteger(`window chosen by ${this.#options.window.name}`, chosen, least, this.#options.window.longest);
+      if (chosen === 0) {
+        slot.rootFirst = true;
+        this.#plan?.[slot.trajectory]?.push(0);
+        continue;
+      }
       slot.window.drafted = Math.min(chosen, remaining);
       slot.drafting = true;
       // A single step from a known root needs no guess, hence no drafter.
@@ -321,7 +332,8 @@ class Run {
     if (slot.known[node]) return false;
     if (!slot.drafting) return node === 0;
     if (node < slot.window.drafted) return true;
-    return this.#leaves && slot.step + node < this.#steps;
+    // A window of one commits one step whatever its leaf says: the row would only bring the next root forward.
+    return this.#leaves && node > 1 && slot.step + node < this.#steps;
   }
 
   #missing(slot: Slot): number {

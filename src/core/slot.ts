@@ -33,6 +33,9 @@ export class Slot {
   /** Whether a window has been drafted and waits for its verification. */
   drafting = false;
 
+  /** Whether the root is to be evaluated before a window is drafted. */
+  rootFirst = false;
+
   readonly window: Window & { drafted: number };
   readonly verdict: Verdict;
   readonly random: VerifierRandom;
@@ -109,6 +112,7 @@ export class Slot {
     this.memory = memory;
     this.drafting = false;
     this.hasAnchor = false;
+    this.rootFirst = false;
     this.known.fill(0);
     this.#keptNoise = 0;
     this.#refusedKnown.fill(0);

@@ -159,7 +159,7 @@ it("the registry explains what it knows", () => {
   const context = { chain: flow(20, 1), shape: [2] };
   assert.throws(
     () => createDrafter("magic", context),
-    /unknown drafter "magic"; known are none, frozen, independent, posterior/,
+    /unknown drafter "magic"; known are auto, none, frozen, independent, posterior/,
   );
   assert.throws(() => createDrafter("independent", context), /needs a draft network/);
   assert.equal(createDrafter("frozen", context).name, "frozen:x0");

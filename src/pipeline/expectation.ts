@@ -236,7 +236,7 @@ async function replay(
         if (chance <= before) kept++; // it only falls
       }
       ms += (drafter.meter?.ms ?? 0) - start;
-      const leaf = n + drafted < steps ? 1 : 0;
+      const leaf = drafted > 1 && n + drafted < steps ? 1 : 0;
       const rows = drafted + leaf - (known ? 1 : 0);
       if (rows > 0) call(rows);
       const committed = Math.min(kept + 1, drafted);
@@ -245,7 +245,7 @@ async function replay(
         memory,
         Array.from({ length: seen - n + 1 }, (_, j) => point(n + j)),
       );
-      known = kept === drafted;
+      known = kept === drafted && leaf === 1;
       n += committed;
     }
   }

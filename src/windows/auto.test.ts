@@ -33,6 +33,36 @@ const timeless = (cost: (rows: number) => number) => {
 };
 
 describe("automatic windows", () => {
+  it("give rows to trajectories whose drafts are good before those whose drafts are not", async () => {
+    // Rows are free up to 60, then cost what they cost: not enough for four long windows.
+    const policy = timeless((rows) => 10 + Math.max(0, rows - 60) * 2);
+    const lengths: number[][] = [[], [], [], []];
+    const model = testModel(dim);
+    await sample(
+      options({
+        window: policy,
+        count: 4,
+        drafter: {
+          name: "good for even trajectories",
+          needsAnchor: false,
+          open: (trajectory) => trajectory,
+          guess(rows) {
+            const out = Float64Array.from(model.evaluate(rows) as Float64Array);
+            for (let row = 0; row < rows.count; row++) {
+              const error = rows.trajectory[row]! % 2 ? 0.4 : 0.01;
+              for (let i = row * dim; i < (row + 1) * dim; i++) out[i]! += error;
+            }
+            return out;
+          },
+        },
+        onRound: ({ trajectory, window }) => lengths[trajectory]!.push(window),
+      }),
+    );
+    const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+    const good = mean([...lengths[0]!, ...lengths[2]!]);
+    const bad = mean([...lengths[1]!, ...lengths[3]!]);
+    assert.ok(good > 1.2 * bad, `${good} and ${bad}`);
+  });
   it("are long where rows are free, and save more calls than a short fixed window", async () => {
     const auto = await sample(options({ window: timeless(() => 1), plan: true }));
     const fixed = await sample(options({ window: fixedWindow(3) }));
