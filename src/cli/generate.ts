@@ -78,7 +78,7 @@ export function generateCommand(): Command {
     .addOption(
       new Option(
         "--draft <name>",
-        `posterior, frozen, frozen:x0|velocity|epsilon|score|drift|increment, independent, or none for plain sampling (default: ${DEFAULTS.draft}; none where no call can be saved)`,
+        `auto, posterior, frozen, frozen:x0|velocity|epsilon|score|drift|increment, independent, corrected:<name>, or none for plain sampling (default: ${DEFAULTS.draft}; none where no call can be saved)`,
       ),
     )
     .addOption(couplingOption())

@@ -21,7 +21,7 @@ import {
 } from "./prompts.js";
 
 /** What a run is where its options do not say. */
-export const DEFAULTS = { steps: 100, draft: "posterior", coupling: "reflection", window: 20 } as const;
+export const DEFAULTS = { steps: 100, draft: "auto", coupling: "reflection", window: 20 } as const;
 
 /** What the chain is: the scheduler of the folder, walked in `steps` steps. */
 export interface ScheduleOptions {
