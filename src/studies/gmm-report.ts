@@ -302,7 +302,7 @@ async function lawSection(cells: readonly Cell[], size: GmmSize) {
     section: {
       title: "The same samples in law",
       text: [
-        `Exact optimal transport between ${size.points} speculative and as many plain samples (${size.sweepPoints} where the dimension does not vary), ${size.groups} times with fresh samples, against the same between plain and plain: the noise floor, which is not 0 because finite sets differ. Intervals are Student's over the ${size.groups} paired differences; one in twenty misses 0 by chance, and cells of one chain share the plain samples, so that they miss it together.`,
+        `Exact optimal transport between ${size.points} speculative and as many plain samples (${size.sweepPoints} where the dimension does not vary), ${size.groups} times with fresh samples, against the same between plain and plain: the noise floor, which is not 0 because finite sets differ. Intervals are Student's over the ${size.groups} paired differences; one in twenty misses 0 by chance, and cells of one chain share the plain samples, so that they miss it together. Chains of one mixture share their starting points: the interval over chains is if anything too narrow.`,
         `A single cell could have shown a difference of ${percent(typical)} of the floor. The tests of the first coordinate, a random direction and the length of ${samples} against ${samples} samples see a difference of ${percent(visible)} in a distribution function; those of one chain share the plain samples, too.`,
       ],
       figures: [

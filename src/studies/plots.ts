@@ -93,7 +93,9 @@ export function chart(options: Chart): Promise<string> {
     },
     axis: { ...(ticks && { values: ticks }), ...(log && !ticks && { tickCount: 6 }), format: "~r" },
   });
-  const legend = { title: series?.title ?? "", orient: "right", symbolOpacity: 1 };
+  // Points on the frame are drawn whole; only what lies beyond axes that were asked for is cut.
+  const clip = x.domain !== undefined || y.domain !== undefined;
+  const legend = { title: series?.title ?? "", orient: "right", symbolOpacity: 1, labelLimit: 400, titleLimit: 400 };
   const encoding = {
     x: axis(x),
     y: axis(y),
@@ -130,12 +132,12 @@ export function chart(options: Chart): Promise<string> {
     ...(interval
       ? [
           {
-            mark: { type: "rule", strokeWidth: 1.4, clip: true },
+            mark: { type: "rule", strokeWidth: 1.4, clip },
             encoding: { ...noShape, ...one, y: { ...axis(y), field: interval[0] }, y2: { field: interval[1] } },
           },
         ]
       : []),
-    { mark: { type: "point", filled: true, size: 55, opacity: 0.9, clip: true }, encoding: { ...encoding, ...one } },
+    { mark: { type: "point", filled: true, size: 55, opacity: 0.9, clip }, encoding: { ...encoding, ...one } },
   ];
   const body = { width, height, layer };
   return plot(
