@@ -389,7 +389,7 @@ describe("bad input: a clear message and its exit code", () => {
       "unknown drafter",
       withModel("drafter", "plain", flow, "--draft", "magic"),
       2,
-      /unknown drafter "magic"; known are none, frozen, independent/,
+      /unknown drafter "magic"; known are auto, none, frozen, independent/,
     ],
     [
       "unknown frozen quantity",

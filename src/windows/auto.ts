@@ -13,11 +13,11 @@ export interface AutoWindowOptions {
 /** Speculation must promise this much before it is preferred to plain sampling. */
 const MARGIN = 1.1;
 /** Of plain rounds, one in so many guesses its step, for nothing but the drafter's time, to see how good the drafts are. */
-const PROBE_EVERY = 8;
+const PROBE_EVERY = 2;
 /** delta beside a neighbour of the same step, as a share of that one step from an anchor, before it is known. */
 const NEAR_SHARE = 0.5;
 /** Weight of a round against all before it. */
-const NEWEST = 0.5;
+const NEWEST = 0.6;
 
 interface Own {
   /** delta where the last window has a state of the same step, and one step from the last anchor. */
