@@ -253,7 +253,7 @@ async function lawSection(cells: readonly Cell[], size: GmmSize) {
     },
   });
   const table: Table = {
-    caption: `Wasserstein-2 distances, mean of ${size.groups}: the noise floor (plain against plain), plain against target, target against target, and the default draft with carry.`,
+    caption: `Wasserstein-2 distances, mean of ${size.groups}: the noise floor (plain against plain), plain against target, target against target, and ${methodName(compared.at(-1)!.cell.config)}.`,
     columns: [
       "points",
       "d",
@@ -267,7 +267,9 @@ async function lawSection(cells: readonly Cell[], size: GmmSize) {
       "draft - target",
     ],
     rows: [...plainOf.entries()].map(([key, plain]) => {
-      const drafted = compared.filter(({ cell }) => chainOf(cell) === key).at(-1);
+      const drafted = compared.find(
+        ({ cell }) => chainOf(cell) === key && methodName(cell.config) === methodName(compared.at(-1)!.cell.config),
+      );
       const { points, dim, components, churn, steps } = plain.config;
       const mean = (values: readonly number[] | undefined) => (values ? estimate(values).mean : null);
       return [
@@ -331,7 +333,7 @@ function referenceSection(results: readonly Cell[]) {
   return {
     lead:
       `The published speed-ups of the reference mixture are met within ${worst.toFixed(3)}` +
-      (own ? `; the default draft reaches ${own.row.speedup.toFixed(2)} there.` : "."),
+      (own ? `; ${own.config.draft} with carry ${own.config.carry} reaches ${own.row.speedup.toFixed(2)} there.` : "."),
     summary: published.map(({ config, row, published }) => ({
       window: config.window,
       carry: config.carry,

@@ -178,7 +178,9 @@ function methods({ base }: GmmSize): Pick<GmmConfig, "draft" | "error" | "coupli
     { draft: "frozen:drift", coupling: "reflection", ...carry },
     { draft: "frozen:x0", coupling: "reflection", ...carry },
     { draft: "independent", error: base.error, coupling: "reflection", ...none },
-    { draft: DEFAULTS.draft, coupling: DEFAULTS.coupling, ...none },
+    { draft: "posterior", coupling: "reflection", ...none },
+    { draft: "posterior", coupling: "reflection", carry: "window", leaves: true },
+    // What a run does that names nothing; the same as one of these while that is the default.
     { draft: DEFAULTS.draft, coupling: DEFAULTS.coupling, carry: DEFAULT_CARRY, leaves: true },
   ];
 }
@@ -243,6 +245,14 @@ function referenceCells({ reference }: GmmSize, seed: number): GmmConfig[] {
     ...PUBLISHED.map(({ window, carry }) =>
       ordered({ ...common, draft: "frozen:velocity", coupling: "reflection", window, carry, leaves: false }),
     ),
+    ordered({
+      ...common,
+      draft: "posterior",
+      coupling: "reflection",
+      window: 15,
+      carry: "window",
+      leaves: true,
+    }),
     ordered({
       ...common,
       draft: DEFAULTS.draft,

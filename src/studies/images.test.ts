@@ -26,7 +26,7 @@ it("runs the image study from cells to report, and measures again without sampli
         size: "tiny",
         seed: 1,
         out,
-        flags: { model: fixture("models/images-epsilon"), features: out, range: "-1,1", ...flags },
+        flags: { model: fixture("models/images-epsilon"), features: out, range: "-1,1", draft: "posterior", ...flags },
       });
       try {
         return await runStudy(study, {

@@ -84,6 +84,7 @@ export const imagesDefinition: StudyDefinition = {
     whole("images", "images of a group, instead of the size's"),
     whole("groups", "groups of each way of sampling, with seeds of their own"),
     whole("steps", "steps of the chain"),
+    new Option("--draft <name>", "how it is drafted").default(DEFAULTS.draft),
     new Option("--churns <list>", "churns, such as 0.5,1"),
     new Option("--windows <list>", "windows, such as 5,10"),
   ],
@@ -112,7 +113,7 @@ export const imagesDefinition: StudyDefinition = {
         `${flags.features} comes without statistics of real images; give a .npz with mu and sigma as --reference`,
       );
     }
-    return imagesStudy(pipeline, features, reference, chosen, seed, out);
+    return imagesStudy(pipeline, features, reference, { ...chosen, draft: flags.draft as string }, seed, out);
   },
 };
 
@@ -120,13 +121,13 @@ export function imagesStudy(
   pipeline: Pipeline,
   features: FeatureNetwork,
   reference: GaussianStatistics,
-  size: ImagesSize,
+  size: ImagesSize & { readonly draft: string },
   seed: number,
   out: string,
 ): Study<ImagesConfig, ImagesRow> {
   const ways = [
     { draft: "none", coupling: "reflection", window: 1 },
-    ...size.windows.map((window) => ({ draft: DEFAULTS.draft, coupling: DEFAULTS.coupling, window })),
+    ...size.windows.map((window) => ({ draft: size.draft, coupling: DEFAULTS.coupling, window })),
   ];
   // Group by group, so that what is there of a stopped run has all ways of sampling in it. Every group has noise of its own.
   const cells = Array.from({ length: size.seeds }, (_, group) =>

@@ -47,7 +47,7 @@ describe("the study of Langevin dynamics", () => {
       "own",
       "export const dim = 3; export const stepSize = 0.1; export const potential = (x) => x.reduce((s, v) => s + v * v, 0) / 2; export const gradient = (x) => x;",
     );
-    const size = { dims: [2], baseDim: 2, scales: [1, 2], steps: 40, window: 6, count: 400 };
+    const size = { draft: "posterior", dims: [2], baseDim: 2, scales: [1, 2], steps: 40, window: 6, count: 400 };
     const study = langevinStudy(size, 1, await loadDensity(file));
     assert.deepEqual([...new Set(study.cells.map(({ dim, stepSize }) => `${dim} ${stepSize}`))], ["3 0.1", "3 0.2"]);
     const plain = study.cells.find(({ draft, stepSize }) => draft === "none" && stepSize === 0.1)!;

@@ -52,6 +52,8 @@ const MOMENTS: readonly [string, (x: Float64Array) => number][] = [
 ];
 
 interface LangevinSize {
+  /** The drafter beside FROZEN. */
+  readonly draft: string;
   readonly dims: readonly number[];
   readonly baseDim: number;
   /** Multiples of the density's own step size. */
@@ -61,7 +63,7 @@ interface LangevinSize {
   readonly count: number;
 }
 
-const SIZES: Readonly<Record<Size, LangevinSize>> = {
+const SIZES: Readonly<Record<Size, Omit<LangevinSize, "draft">>> = {
   tiny: { dims: [2, 4], baseDim: 4, scales: [0.5, 1], steps: 30, window: 5, count: 20 },
   quick: { dims: [2, 8, 32], baseDim: 8, scales: [0.25, 0.5, 1, 2], steps: 200, window: 10, count: 200 },
   full: { dims: [2, 4, 8, 16, 32], baseDim: 8, scales: [0.125, 0.25, 0.5, 1, 2], steps: 400, window: 10, count: 2000 },
@@ -71,11 +73,12 @@ export const langevinDefinition: StudyDefinition = {
   name: "langevin",
   description: "unadjusted Langevin dynamics on unnormalised densities (Appendix K of the paper), or on your own",
   options: [
+    new Option("--draft <name>", "how it is drafted, beside FROZEN").default(DEFAULTS.draft),
     new Option("--density <module>", "your own: exports dim, potential(x), gradient(x) and, optionally, stepSize"),
   ],
   async create({ size, seed, flags }) {
     const own = flags.density === undefined ? undefined : await loadDensity(flags.density as string);
-    return langevinStudy(SIZES[size], seed, own);
+    return langevinStudy({ ...SIZES[size], draft: flags.draft as string }, seed, own);
   },
 };
 
@@ -94,7 +97,7 @@ export function langevinStudy(
     { draft: "none", coupling: "reflection", ...none },
     { draft: "frozen:output", coupling: "reflection", ...none },
     { draft: "frozen:output", coupling: "reflection", ...carry },
-    { draft: DEFAULTS.draft, coupling: DEFAULTS.coupling, carry: DEFAULT_CARRY, leaves: true },
+    { draft: size.draft, coupling: DEFAULTS.coupling, carry: DEFAULT_CARRY, leaves: true },
   ];
   const { steps, window, count } = size;
   const scaled = [
@@ -275,7 +278,7 @@ async function langevinReport(
         title: "Calls saved",
         text: [
           `Unadjusted Langevin dynamics Y[k+1] = Y[k] - gamma grad U(Y[k]) + sqrt(2 gamma) z, ${size.steps} steps, ${size.count} chains a cell. A small step moves little, so that the gradient hardly changes over a window; the noise of a step, sqrt(2 gamma), shrinks more slowly than the error of the guess, gamma times the change of the gradient.`,
-          "FROZEN reuses the last gradient; the default draft learns the slope of the gradient as it goes.",
+          "FROZEN reuses the last gradient; the posterior draft learns the slope of the gradient as it goes.",
         ],
         figures,
       },
