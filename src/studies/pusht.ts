@@ -246,8 +246,8 @@ function pushtStudy(
   };
 }
 
-/** The drafts that are run with every window. */
-const MAIN = ["frozen:x0", DEFAULTS.draft];
+/** The drafts that are run with every window: the best that holds a value, and the best that learns. */
+const MAIN = ["frozen:x0", "posterior"];
 
 /** Every method, plain sampling first: everything that the registries have at one window, the main drafts at all of them. */
 function methodsOf({ windows, all }: PushtSize, independent: boolean): Method[] {
@@ -278,7 +278,7 @@ function cellsOf(size: PushtSize, seed: number, networks: readonly Network[], in
   const { starts, steps, windows, decisions, observations, chunks, strips } = size;
   const methods = methodsOf(size, independent);
   const best: Method = {
-    draft: DEFAULTS.draft,
+    draft: MAIN[1]!,
     coupling: DEFAULTS.coupling,
     window: windowOf(windows),
   };
