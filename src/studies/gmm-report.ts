@@ -290,7 +290,7 @@ async function lawSection(cells: readonly Cell[], size: GmmSize) {
     lead:
       `Same law: the Wasserstein-2 distance between speculative and plain samples is ${signed(100 * relative.mean)} % of the noise floor above it ` +
       `(95 % interval ${signed(100 * relative.low)} to ${signed(100 * relative.high)} %, over ${chains.length} chains); ${inside((one) => one.toPlain)} of ${compared.length} cells have an interval around 0 ` +
-      `(to the target: ${inside((one) => one.toTarget)}). Of ${pValues.length} Kolmogorov-Smirnov tests ${percent(below / pValues.length)} are below .05; ` +
+      `(to the target: ${inside((one) => one.toTarget)}). Of ${pValues.length} Kolmogorov-Smirnov tests, not independent within a chain, ${percent(below / pValues.length)} are below .05; ` +
       `the smallest is ${smallest.toPrecision(2)}, ${smallest * pValues.length > 0.05 ? "as chance would have it" : "less than chance would have it"} in so many.`,
     summary: {
       relativeToFloor: relative,

@@ -180,8 +180,6 @@ function methods({ base }: GmmSize): Pick<GmmConfig, "draft" | "error" | "coupli
     { draft: "independent", error: base.error, coupling: "reflection", ...none },
     { draft: "posterior", coupling: "reflection", ...none },
     { draft: "posterior", coupling: "reflection", carry: "window", leaves: true },
-    // What a run does that names nothing; the same as one of these while that is the default.
-    { draft: DEFAULTS.draft, coupling: DEFAULTS.coupling, carry: DEFAULT_CARRY, leaves: true },
   ];
 }
 
@@ -194,13 +192,18 @@ function sweeps(size: GmmSize, seed: number): GmmConfig[] {
     ...size.churns.map((churn) => ({ ...chain, churn })),
     ...size.steps.map((steps) => ({ ...chain, steps })),
   ];
-  const all = methods(size);
+  const named = methods(size);
+  // What a run does that names nothing, where cells are small: it may weigh several drafters, at the price of all of them.
+  const all = [
+    ...named,
+    { draft: DEFAULTS.draft, coupling: DEFAULTS.coupling, carry: DEFAULT_CARRY, leaves: true } as const,
+  ];
   const withWindow = all.filter(
     ({ draft, carry }) => draft === "independent" || (draft !== "none" && carry !== "none"),
   );
   const independentMethod = all.find(({ draft }) => draft === "independent")!;
   const cells = [
-    ...chains.flatMap((one) => all.map((method) => ({ ...common, ...one, ...method }))),
+    ...chains.flatMap((one) => ("points" in one ? named : all).map((method) => ({ ...common, ...one, ...method }))),
     ...size.windows.flatMap((window) => withWindow.map((method) => ({ ...common, ...chain, window, ...method }))),
     ...size.errors.map((error) => ({ ...common, ...chain, ...independentMethod, error })),
   ];
