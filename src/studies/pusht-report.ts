@@ -36,6 +36,28 @@ export function quantile(values: readonly number[], share: number): number {
   return sorted[low]! + (at - low) * ((sorted[low + 1] ?? sorted[low]!) - sorted[low]!);
 }
 
+/** Runs of one method with several seeds as one. */
+function pooled(cells: readonly Result<Of<"control">, ControlRow>[]): Result<Of<"control">, ControlRow>[] {
+  const byMethod = new Map<string, Result<Of<"control">, ControlRow>>();
+  for (const { config, row } of cells) {
+    const key = methodName(config.method);
+    const before = byMethod.get(key)?.row;
+    byMethod.set(key, {
+      config: byMethod.get(key)?.config ?? config,
+      row: before
+        ? {
+            ...row,
+            rewards: [...before.rewards, ...row.rewards],
+            successes: before.successes + row.successes,
+            decisions: before.decisions + row.decisions,
+            calls: [...before.calls, ...row.calls],
+          }
+        : row,
+    });
+  }
+  return [...byMethod.values()];
+}
+
 /** What the report says of one method's episodes. */
 function controlOf({ config, row }: Result<Of<"control">, ControlRow>) {
   return {
@@ -66,7 +88,7 @@ export async function pushtReport(
   results: readonly Result<PushtConfig, PushtRow>[],
   { starts, steps }: { starts: number; steps: number },
 ): Promise<Report> {
-  const control = of<"control", ControlRow>(results, "control").map(controlOf);
+  const control = pooled(of<"control", ControlRow>(results, "control")).map(controlOf);
   const plain = control.find(({ method }) => isPlain(method))!;
   const others = control.filter(({ method }) => !isPlain(method) && method.ddim === undefined);
   const ddim = control.find(({ method }) => method.ddim !== undefined)!;
@@ -79,7 +101,7 @@ export async function pushtReport(
   const outside = others.filter(
     ({ reward }) => Math.abs(reward.mean - plain.reward.mean) > 2 * Math.hypot(reward.error, plain.reward.error),
   );
-  const pooled = estimate(others.map(({ reward }) => reward.mean));
+  const average = estimate(others.map(({ reward }) => reward.mean));
   const tests = of<"law", LawRow>(results, "law").flatMap(({ row }) => row.tests);
   const smallest = Math.min(...tests.map(({ p }) => p));
   const threshold = FALSE_ALARM / tests.length;
@@ -89,8 +111,8 @@ export async function pushtReport(
     .reduce((a, b) => (b.calls.mean < a.calls.mean ? b : a));
 
   const lead = [
-    `Plain DDPM sampling scores ${show(plain.reward.mean)} ± ${show(plain.reward.error)} (mean of the largest reward of ${starts} episodes of at most ${steps} steps, standard error); ` +
-      `the ${others.length} speculative settings score ${show(Math.min(...others.map(({ reward }) => reward.mean)))} to ${show(Math.max(...others.map(({ reward }) => reward.mean)))}, on average ${show(pooled.mean)}. ` +
+    `Plain DDPM sampling scores ${show(plain.reward.mean)} ± ${show(plain.reward.error)} (mean of the largest reward over ${starts} starts, episodes of at most ${steps} steps, standard error); ` +
+      `the ${others.length} speculative settings score ${show(Math.min(...others.map(({ reward }) => reward.mean)))} to ${show(Math.max(...others.map(({ reward }) => reward.mean)))}, on average ${show(average.mean)} ± ${show(average.error)}. ` +
       (outside.length === 0
         ? "Every one of them is within two standard errors of plain sampling."
         : `${outside.length} of ${others.length} differ by more than two standard errors of a difference, where chance alone gives about ${show(0.05 * others.length)}: ${outside.map(({ name }) => name).join("; ")}.`),

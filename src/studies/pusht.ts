@@ -293,6 +293,10 @@ function cellsOf(size: PushtSize, seed: number, networks: readonly Network[], in
     ),
     ...[best, frozen].map((method) => ({ kind: "law", ...robot, method, observations, chunks }) as const),
     { kind: "timing", ...robot, methods: [...methods, auto], decisions },
+    // Plain sampling is what all are compared with: a few of its episodes fail, which one run may miss.
+    ...(size.all ? [1, 2] : []).map(
+      (more) => ({ kind: "control", ...robot, seed: seed + more, method: PLAIN, starts, steps }) as const,
+    ),
   ];
   if (networks.includes("unet")) {
     const short = [2, 3, 5].map((window) => ({ ...best, window }));
