@@ -44,7 +44,7 @@ def observe(state):
 
 
 def mirror(state, action):
-    """The task's one symmetry, (x, y) -> (512 - y, 512 - x): it maps block, target and physics to themselves."""
+    """The task's one symmetry, (x, y) -> (512 - y, 512 - x): it maps block, target and physics to themselves (the walls to a pixel)."""
     swapped = [512 - state[..., i] for i in (1, 0, 3, 2)]
     return torch.stack([*swapped, math.pi / 2 - state[..., 4]], dim=-1), 512 - action.flip(-1)
 
