@@ -305,7 +305,7 @@ function cellsOf(size: PushtSize, seed: number, networks: readonly Network[], in
       network: "unet",
       seed,
       methods: [PLAIN, { draft: "none", ddim: 10 }, ...short, { ...frozen, window: 3 }, best, auto],
-      decisions: Math.ceil(decisions / 4),
+      decisions: Math.ceil(decisions / 10),
     });
   }
   return cells;
