@@ -36,6 +36,11 @@ export function quantile(values: readonly number[], share: number): number {
   return sorted[low]! + (at - low) * ((sorted[low + 1] ?? sorted[low]!) - sorted[low]!);
 }
 
+/** Series of a plot: no more than there are colours. */
+function groupOf({ draft }: Method): string {
+  return draft.startsWith("frozen:") && draft !== "frozen:x0" ? "other FROZEN" : draft;
+}
+
 /** Runs of one method with several seeds as one. */
 function pooled(cells: readonly Result<Of<"control">, ControlRow>[]): Result<Of<"control">, ControlRow>[] {
   const byMethod = new Map<string, Result<Of<"control">, ControlRow>>();
@@ -178,7 +183,7 @@ async function rewardSection(
   const data = control.flatMap(({ method, name, reward }) => {
     const time = times.find((one) => one.name === name);
     if (!time) return [];
-    const group = isPlain(method) ? "plain DDPM" : method.ddim ? "DDIM, 10 steps" : method.draft;
+    const group = isPlain(method) ? "plain DDPM" : method.ddim ? "DDIM, 10 steps" : groupOf(method);
     return [
       {
         ms: time.median,
@@ -239,7 +244,7 @@ async function callsSection(control: readonly ReturnType<typeof controlOf>[]): P
             calls: calls.mean,
             low: calls.low,
             high: calls.high,
-            group: `${method.draft}, ${method.coupling}`,
+            group: `${groupOf(method)}, ${method.coupling}`,
           },
         ],
   );
@@ -272,7 +277,7 @@ async function callsSection(control: readonly ReturnType<typeof controlOf>[]): P
 async function timeSection(times: ReturnType<typeof timesOf>, { cost }: TimingRow): Promise<Section> {
   const data = times.flatMap(({ method, sooner }) =>
     typeof method.window === "number"
-      ? [{ window: method.window, sooner, group: `${method.draft}, ${method.coupling}` }]
+      ? [{ window: method.window, sooner, group: `${groupOf(method)}, ${method.coupling}` }]
       : [],
   );
   const ends = [Math.min(...data.map(({ window }) => window)), Math.max(...data.map(({ window }) => window))];
