@@ -14,6 +14,8 @@ const LARGEST_MOVE = 1.5;
 const LIMIT = 12;
 /** Weight of the theory's slope against evidence for another, in pairs that it explains. */
 const THEORY = 3;
+/** Squared error of a guess against what it moved by, before evidence. */
+const FIRST_RELATIVE_ERROR = 0.3;
 
 interface Posterior {
   /** The point that guesses start from. */
@@ -23,17 +25,33 @@ interface Posterior {
   /** Prior precision 1/lambda of x0 per band, before it is scaled by what was learnt. */
   readonly prior: Float64Array;
   spectrumKnown: boolean;
+  readonly learnt: Learnt;
+  /**
+   * All that was learnt before this window, which learns more for itself as it goes along the refused states: they depend on
+   * noise that later windows use again and must not know of.
+   */
+  readonly before: Float64Array;
+}
+
+/** Views of one array, so that all of it is kept and restored at once. */
+interface Learnt {
+  readonly all: Float64Array;
   /** Between levels: ln of the factor on the prior precision, per band, and the weight of the evidence for it. */
   readonly scale: Float64Array;
   readonly weight: Float64Array;
-  /** The same before this window, which learns more for itself as it goes along the refused states. */
-  readonly scaleBefore: Float64Array;
-  readonly weightBefore: Float64Array;
   /** At one level: predicted change x change, and predicted change squared, per band. */
   readonly product: Float64Array;
   readonly square: Float64Array;
   /** Squared error of a guess against what it moved by: between levels, and at one level. */
   readonly relativeError: Float64Array;
+}
+
+function nothingLearnt(bands: number): Learnt {
+  const all = new Float64Array(4 * bands + 2);
+  const [scale, weight, product, square] = [0, 1, 2, 3].map((i) => all.subarray(i * bands, (i + 1) * bands));
+  const relativeError = all.subarray(4 * bands);
+  relativeError.fill(FIRST_RELATIVE_ERROR);
+  return { all, scale: scale!, weight: weight!, product: product!, square: square!, relativeError };
 }
 
 /**
@@ -78,13 +96,8 @@ export function posterior(chain: Chain, shape: readonly number[]): Drafter<Poste
       anchors: [],
       prior: new Float64Array(bands).fill(1), // the power of a vector is mostly its mean and says nothing about its variance
       spectrumKnown: !basis.spectral,
-      scale: new Float64Array(bands),
-      weight: new Float64Array(bands),
-      scaleBefore: new Float64Array(bands),
-      weightBefore: new Float64Array(bands),
-      product: new Float64Array(bands),
-      square: new Float64Array(bands),
-      relativeError: Float64Array.of(0.3, 0.3),
+      learnt: nothingLearnt(bands),
+      before: new Float64Array(4 * bands + 2),
     }),
     anchor,
     guess,
@@ -94,10 +107,8 @@ export function posterior(chain: Chain, shape: readonly number[]): Drafter<Poste
   function anchor(memory: Posterior, point: Evaluation): void {
     if (!memory.spectrumKnown) readSpectrum(memory, point);
     if (!basis.spectral) {
-      if (memory.anchors.length === 0) {
-        memory.scaleBefore.set(memory.scale);
-        memory.weightBefore.set(memory.weight);
-      } else if (point.step === memory.anchor!.step + 1) learn(memory, memory.anchor!, point);
+      if (memory.anchors.length === 0) memory.before.set(memory.learnt.all);
+      else if (point.step === memory.anchor!.step + 1) learn(memory, memory.anchor!, point);
     }
     memory.anchor = point;
     memory.anchors.push(point);
@@ -127,7 +138,8 @@ export function posterior(chain: Chain, shape: readonly number[]): Drafter<Poste
    * step `a`; returns the bridge's A and B, and whether m is fitted.
    */
   function bridge(memory: Posterior, a: number, k: number) {
-    const { prior, scale, product, square } = memory;
+    const { prior } = memory;
+    const { scale, product, square } = memory.learnt;
     const between = chain.levels && levelsBetween(chain.levels, a, k);
     if (between) {
       const { variance, fromOutput } = between;
@@ -189,7 +201,7 @@ export function posterior(chain: Chain, shape: readonly number[]): Drafter<Poste
       difference[i] = states[from + i]! - fromState * state[i]! - fromOutput * output[i]!;
       squares += difference[i]! ** 2;
     }
-    return memory.relativeError[fitted ? 1 : 0]! * meanGain() * squares;
+    return memory.learnt.relativeError[fitted ? 1 : 0]! * meanGain() * squares;
   }
 
   /** Mean square of the gain over the coordinates. */
@@ -200,10 +212,7 @@ export function posterior(chain: Chain, shape: readonly number[]): Drafter<Poste
   }
 
   function observe(memory: Posterior, evaluated: readonly Evaluation[]): void {
-    if (!basis.spectral) {
-      memory.scale.set(memory.scaleBefore);
-      memory.weight.set(memory.weightBefore);
-    }
+    if (!basis.spectral && memory.anchors.length > 0) memory.learnt.all.set(memory.before);
     let pairs = 0;
     let next = 0;
     for (const anchor of memory.anchors) {
@@ -223,7 +232,7 @@ export function posterior(chain: Chain, shape: readonly number[]): Drafter<Poste
 
   /** One step of recursive least squares from a pair: the point, as the anchor would have foretold it. */
   function learn(memory: Posterior, anchor: Evaluation, point: Evaluation): void {
-    const { scale, weight, product, square, relativeError } = memory;
+    const { scale, weight, product, square, relativeError } = memory.learnt;
     const { fromState, fromOutput, fitted } = bridge(memory, anchor.step, point.step);
     for (let i = 0; i < dim; i++) {
       difference[i] = point.state[i]! - fromState * anchor.state[i]! - fromOutput * anchor.output[i]!;
