@@ -142,8 +142,9 @@ describe("anchors", () => {
   });
   it("window: the refused state of each level's own step, as far as the last window went", async () => {
     const verifier = { ...keeps(1), sequential: true };
+    const carry = "window" as const;
     // after the window at 0 (drafts of steps 1 to 3, the one of step 2 refused) the levels of steps 2 and 3 have a neighbour
-    assert.deepEqual(await anchors({ verifier }), [0, 2, 3, 4, 5, 6, 7, 8]);
+    assert.deepEqual(await anchors({ verifier, carry }), [0, 2, 3, 4, 5, 6, 7, 8]);
   });
   it("a fully accepted window: its leaf, or the parent of it", async () => {
     assert.deepEqual(await anchors({}), [0, 3, 6]);
@@ -221,7 +222,7 @@ describe("noise behind a refused draft", () => {
         step += verdict.tip + (verdict.corrected ? 1 : 0);
       },
     };
-    await sample({ ...base(12), drafter: guessNothing, verifier: spy, ...options });
+    await sample({ ...base(12), drafter: guessNothing, verifier: spy, carry: "window", ...options });
     return rounds;
   }
   const near = (a: number | undefined, b: number | undefined) => Math.abs(a! - b!) < 1e-9;

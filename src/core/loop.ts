@@ -20,7 +20,10 @@ export interface SampleOptions {
   readonly count: number;
   /** Whole number from 0 to 2^53 - 1. Same seed, chain and windows: same samples, whatever `inFlight` and `maxRows`. */
   readonly seed: number;
-  /** Default "window" if the verifier is sequential, else "nearest". */
+  /**
+   * Default "window" if the verifier is sequential and the chain has levels, else "nearest": E[x0 | x] is bounded by the data, but
+   * a gradient may grow from one refused state to the next without end.
+   */
   readonly carry?: Carry;
   /** Whether the last drafted state of a window longer than one is evaluated too (one more row). Default true. */
   readonly leaves?: boolean;
@@ -142,7 +145,7 @@ class Run {
     this.#chain = chain;
     this.#steps = stepsOf(chain);
     this.#dim = model.dim;
-    this.#carry = options.carry ?? (options.verifier.sequential ? "window" : "nearest");
+    this.#carry = options.carry ?? (options.verifier.sequential && chain.levels ? "window" : "nearest");
     if (this.#carry === "window" && !options.verifier.sequential) {
       throw new SpecdiffError(
         "bad-argument",

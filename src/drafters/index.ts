@@ -19,11 +19,11 @@ export interface DraftContext {
 
 /** Drafters by name; `kind` is what follows the colon in "frozen:x0". */
 const registry: Readonly<Record<string, (context: DraftContext, kind: string | undefined) => Drafter>> = {
-  auto: (context) =>
-    selector([
-      posterior(context.chain, context.shape),
-      corrected(createDrafter("frozen", context) as Drafter<unknown>),
-    ]),
+  auto: (context) => {
+    const frozen = createDrafter("frozen", context) as Drafter<unknown>;
+    // Without levels nothing bounds a refused state, nor what a base was wrong by there.
+    return selector([posterior(context.chain, context.shape), context.chain.levels ? corrected(frozen) : frozen]);
+  },
   none: () => noDraft,
   // x0 is a martingale under the exact reverse SDE with churn 1, hence its own best constant prediction.
   frozen: ({ chain }, kind) => frozen(chain, kind ?? (chain.readings.x0 ? "x0" : "increment")),

@@ -14,6 +14,8 @@ const LARGEST_MOVE = 1.5;
 const LIMIT = 12;
 /** Weight of the theory's slope against evidence for another, in pairs that it explains. */
 const THEORY = 3;
+/** The fitted slope at one level is at most this many times the theory's. */
+const STEEPEST = 6;
 /** Squared error of a guess against what it moved by, before evidence. */
 const FIRST_RELATIVE_ERROR = 0.3;
 
@@ -72,7 +74,9 @@ function nothingLearnt(bands: number): Learnt {
  * Of the window's first anchor and the last one, vectors start from the one whose news promises the smaller error; images, where
  * a transform costs time, from the last.
  *
- * For chains without levels (Langevin) all pairs are taken like that, with 1 in the place of V alpha / noise^2 and m from 0.
+ * For chains without levels (Langevin) all pairs are taken like that, with 1 in the place of V alpha / noise^2 and m from 0,
+ * as far as it draws neighbouring paths together, and only from the window's first anchor: nothing bounds a refused state there, and
+ * an absurd one would beget the next.
  */
 export function posterior(chain: Chain, shape: readonly number[]): Drafter<Posterior> {
   const basis = basisFor(shape);
@@ -106,7 +110,7 @@ export function posterior(chain: Chain, shape: readonly number[]): Drafter<Poste
 
   function anchor(memory: Posterior, point: Evaluation): void {
     if (!memory.spectrumKnown) readSpectrum(memory, point);
-    if (!basis.spectral) {
+    if (!basis.spectral && chain.levels) {
       if (memory.anchors.length === 0) memory.before.set(memory.learnt.all);
       else if (point.step === memory.anchor!.step + 1) learn(memory, memory.anchor!, point);
     }
@@ -161,7 +165,8 @@ export function posterior(chain: Chain, shape: readonly number[]): Drafter<Poste
     }
     const theory = chain.levels ? THEORY : 0;
     for (let b = 0; b < bands; b++) {
-      gains[b] = (slopes[b]! * (product[b]! + theory)) / (square[b]! + theory || 1);
+      const fitted = (product[b]! + theory) / (square[b]! + theory || 1);
+      gains[b] = chain.levels ? slopes[b]! * Math.max(0, Math.min(STEEPEST, fitted)) : contracting(fitted, chain.b[k]!);
     }
     return { fromState: 1, fromOutput: 0, fitted: true };
   }
@@ -185,6 +190,10 @@ export function posterior(chain: Chain, shape: readonly number[]): Drafter<Poste
   function sourceOf(memory: Posterior, k: number, states: Float64Array, from: number): Evaluation {
     const last = memory.anchor!;
     const first = memory.anchors[0]!;
+    if (!chain.levels) {
+      newsFrom(memory, first, k, states, from);
+      return first;
+    }
     if (!basis.spectral && first !== last) {
       const error = newsFrom(memory, last, k, states, from);
       if (newsFrom(memory, first, k, states, from) < error) return first;
@@ -212,10 +221,10 @@ export function posterior(chain: Chain, shape: readonly number[]): Drafter<Poste
   }
 
   function observe(memory: Posterior, evaluated: readonly Evaluation[]): void {
-    if (!basis.spectral && memory.anchors.length > 0) memory.learnt.all.set(memory.before);
+    if (!basis.spectral && chain.levels && memory.anchors.length > 0) memory.learnt.all.set(memory.before);
     let pairs = 0;
     let next = 0;
-    for (const anchor of memory.anchors) {
+    for (const anchor of chain.levels ? memory.anchors : []) {
       while (next < evaluated.length && evaluated[next]!.step < anchor.step) next++;
       const point = evaluated[next];
       if (point?.step !== anchor.step || pairs === pairsPerRound) continue;
@@ -275,6 +284,11 @@ export function posterior(chain: Chain, shape: readonly number[]): Drafter<Poste
       scale[b] = Math.max(-LIMIT, Math.min(LIMIT, scale[b]! + bounded));
     }
   }
+}
+
+/** The slope, if it draws neighbouring paths together: drafts that run away from each other are worth nothing and overflow. */
+function contracting(slope: number, b: number): number {
+  return Math.max(-1, Math.min(0, slope * b)) / b || 0;
 }
 
 /** y_k | y_a, x0 ~ N(fromState y_a + fromOutput x0, variance I); undefined if both are at one level. */
