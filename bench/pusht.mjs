@@ -92,6 +92,6 @@ if (values.unet !== "none" && existsSync(values.unet))
   rows.push(...(await measured("U-Net", values.unet, Math.ceil(decisions / 4), [2, 3, 5, 20])));
 report(
   "A decision of one robot (medians over decisions)",
-  { decisions, threads: values.threads ?? "all", coupling: "default", carry: "nearest" },
+  { decisions, threads: values.threads ?? "all", coupling: "default", carry: "default" },
   rows,
 );

@@ -12,8 +12,12 @@ export interface AutoWindowOptions {
 
 /** Speculation must promise this much before it is preferred to plain sampling. */
 const MARGIN = 1.1;
-/** Of plain rounds, one in so many guesses its step, for nothing but the drafter's time, to see how good the drafts are. */
+/**
+ * Of plain rounds, one in so many guesses its step to see how good the drafts are, at most; fewer where the drafter's time for it
+ * would be more than PROBE_SHARE of plain sampling's.
+ */
 const PROBE_EVERY = 2;
+const PROBE_SHARE = 0.01;
 /** delta beside a neighbour of the same step, as a share of that one step from an anchor, before it is known. */
 const NEAR_SHARE = 0.5;
 /** Weight of a round against all before it. */
@@ -54,6 +58,8 @@ export function autoWindow({ cost, longest = 30 }: AutoWindowOptions): WindowPol
   let otherPerRow = 0;
   let trust = 1;
   let keeps = false;
+  let probes = 0;
+  let probeMs = 0;
 
   /** Steps that windows of this length commit, one after the other, from a root that is not known. */
   const committed = (length: number, near: number, far: number, keepsRefused: boolean): number => {
@@ -120,7 +126,10 @@ export function autoWindow({ cost, longest = 30 }: AutoWindowOptions): WindowPol
       }
       if (rootKnown) return 1;
       const hopeful = best(most, inFlight, (length) => length).rate > MARGIN * plainRate;
-      return hopeful && own.plainRounds++ % PROBE_EVERY === 0 ? 1 : 0;
+      const every = Math.max(PROBE_EVERY, Math.ceil(probeMs / (PROBE_SHARE * single)));
+      if (!hopeful || own.plainRounds++ % every !== 0) return 0;
+      probes++;
+      return 1;
     },
     observe({ trajectory, step, window, accepted, corrected, delta }: RoundRecord): void {
       const own = trajectories.get(trajectory);
@@ -147,6 +156,8 @@ export function autoWindow({ cost, longest = 30 }: AutoWindowOptions): WindowPol
       if (own.expected > 0) trust += 0.1 * (Math.min(2, (accepted + (corrected ? 1 : 0)) / own.expected) - trust);
     },
     tick({ rows, otherMs }: TickCost): void {
+      if (rows <= sharing && probes > 0) probeMs = Math.max(probeMs, otherMs / probes);
+      probes = 0;
       // Calls of plain sampling have nothing to draft and would make drafting look free.
       if (rows <= sharing) return;
       rowsPerTick += (rowsPerTick > 0 ? 0.2 : 1) * (rows - rowsPerTick);
