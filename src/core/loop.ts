@@ -1,4 +1,5 @@
 import { type Chain, stepsOf, validateChain } from "./chain.js";
+import { copy } from "./copy.js";
 import type { Drafter, Evaluation } from "./drafter.js";
 import { type ErrorCode, requireInteger, SpecdiffError } from "./errors.js";
 import { Meter, type Model, type Outputs, RowBuffer } from "./model.js";
@@ -227,6 +228,7 @@ class Run {
   /** Drafts a window for each trajectory that has what it takes to start one, level by level for all of them together. */
   async #draft(): Promise<void> {
     const fresh: Slot[] = [];
+    const { longest } = this.#options.window;
     for (const slot of this.#active) {
       if (slot.drafting) continue;
       if (slot.known[0]) {
@@ -246,7 +248,9 @@ class Run {
         inFlight: this.#active.length,
       });
       const least = slot.known[0] ? 1 : 0;
-      requireInteger(`window chosen by ${this.#options.window.name}`, chosen, least, this.#options.window.longest);
+      if (!(chosen >= least && chosen <= longest && Number.isInteger(chosen))) {
+        requireInteger(`window chosen by ${this.#options.window.name}`, chosen, least, longest);
+      }
       if (chosen === 0) {
         slot.rootFirst = true;
         this.#plan?.[slot.trajectory]?.push(0);
@@ -354,7 +358,7 @@ class Run {
     for (let row = 0; row < rows.count; row++) {
       const slot = this.#callOwners[row]!;
       const node = this.#callNodes[row]!;
-      slot.outputs.set(outputs.subarray(row * dim, (row + 1) * dim), node * dim);
+      copy(outputs, row * dim, slot.outputs, node * dim, dim);
       slot.known[node] = 1;
     }
     rows.clear();
@@ -404,8 +408,11 @@ class Run {
     slot.targetMeans();
     verdict.delta.fill(Number.NaN);
     this.#options.verifier.verify(window, slot.random, verdict);
+    let drafted = false;
     for (let node = 0; node < window.drafted; node++) {
-      if (!slot.guessed[node] || window.sigma[node] === 0) continue;
+      if (!slot.guessed[node]) continue;
+      drafted = true;
+      if (window.sigma[node] === 0) continue;
       this.#proposed++;
       if (node < verdict.tip) this.#accepted++;
       else if (node === verdict.tip) this.#rejected++;
@@ -413,19 +420,21 @@ class Run {
     }
     this.#rounds++;
     this.#committed += verdict.tip + (verdict.corrected ? 1 : 0);
-    const round: RoundRecord = {
-      trajectory: slot.trajectory,
-      round: slot.round,
-      step: slot.step,
-      window: window.drafted,
-      accepted: verdict.tip,
-      corrected: verdict.corrected,
-      calls: slot.calls,
-      delta: Array.from(verdict.delta.subarray(0, window.drafted)),
-    };
-    this.#options.window.observe?.(round);
-    this.#options.onRound?.(round);
-    if (this.#drafter.observe && slot.guessed.subarray(0, window.drafted).includes(1)) {
+    if (this.#options.window.observe || this.#options.onRound) {
+      const round: RoundRecord = {
+        trajectory: slot.trajectory,
+        round: slot.round,
+        step: slot.step,
+        window: window.drafted,
+        accepted: verdict.tip,
+        corrected: verdict.corrected,
+        calls: slot.calls,
+        delta: Array.from(verdict.delta.subarray(0, window.drafted)),
+      };
+      this.#options.window.observe?.(round);
+      this.#options.onRound?.(round);
+    }
+    if (this.#drafter.observe && drafted) {
       const evaluated: Evaluation[] = [];
       // What lies behind a refused draft depends on noise that the next window will use again.
       const seen = this.#carry === "window" && verdict.corrected ? verdict.tip + 1 : window.drafted;

@@ -1,4 +1,5 @@
 import type { Chain } from "./chain.js";
+import { copy } from "./copy.js";
 
 /** A ragged batch: row r is the state `states[r*dim .. (r+1)*dim - 1]` of `trajectory[r]`, at `step[r]` of its chain. */
 export interface Rows {
@@ -80,7 +81,7 @@ export class RowBuffer implements Rows {
     this.trajectory[row] = trajectory;
     this.step[row] = step;
     this.time[row] = chain.time[step]!;
-    this.states.set(states.subarray(from, from + this.dim), row * this.dim);
+    copy(states, from, this.states, row * this.dim, this.dim);
   }
 
   #grow(capacity: number): void {

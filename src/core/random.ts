@@ -9,8 +9,12 @@ export const Purpose = { initial: 0, draft: 1, accept: 2, residual: 3 } as const
  * One object is re-keyed again and again; keying allocates nothing.
  */
 export class RandomStream {
-  readonly #seedLow: number;
-  readonly #seedHigh: number;
+  /** State after (seed), (seed, trajectory) and (seed, trajectory, round): only what changed is mixed in again. */
+  readonly #seeded = new Int32Array(4);
+  readonly #ofTrajectory = new Int32Array(4);
+  readonly #ofRound = new Int32Array(4);
+  #trajectory = -1;
+  #round = -1;
   #a = 0;
   #b = 0;
   #c = 0;
@@ -21,24 +25,43 @@ export class RandomStream {
     if (!Number.isSafeInteger(seed) || seed < 0) {
       throw new RangeError(`seed is ${seed}; it must be a whole number from 0 to 2^53 - 1`);
     }
-    this.#seedLow = seed >>> 0;
-    this.#seedHigh = Math.floor(seed / 2 ** 32) >>> 0;
+    this.#seeded.set([0x9e3779b9, 0x243f6a88, 0xb7e15162, 0xc2b2ae35]);
+    absorb(this.#seeded, seed >>> 0);
+    absorb(this.#seeded, Math.floor(seed / 2 ** 32) >>> 0);
     this.key(0, 0, 0, 0);
   }
 
   /** Starts the stream of this key; arguments are whole numbers below 2^32. */
   key(trajectory: number, round: number, step: number, purpose: number): this {
-    this.#a = 0x9e3779b9;
-    this.#b = 0x243f6a88;
-    this.#c = 0xb7e15162;
-    this.#counter = 0xc2b2ae35;
-    this.#absorb(this.#seedLow);
-    this.#absorb(this.#seedHigh);
-    this.#absorb(trajectory);
-    this.#absorb(round);
-    this.#absorb(step);
-    this.#absorb(purpose);
-    for (let i = 0; i < 12; i++) this.#next();
+    if (trajectory !== this.#trajectory) {
+      this.#trajectory = trajectory;
+      this.#round = -1;
+      this.#ofTrajectory.set(this.#seeded);
+      absorb(this.#ofTrajectory, trajectory);
+    }
+    if (round !== this.#round) {
+      this.#round = round;
+      this.#ofRound.set(this.#ofTrajectory);
+      absorb(this.#ofRound, round);
+    }
+    state.set(this.#ofRound);
+    absorb(state, step);
+    absorb(state, purpose);
+    let a = state[0]!;
+    let b = state[1]!;
+    let c = state[2]!;
+    let counter = state[3]!;
+    for (let i = 0; i < 12; i++) {
+      const t = (((a + b) | 0) + counter) | 0;
+      counter = (counter + 1) | 0;
+      a = b ^ (b >>> 9);
+      b = (c + (c << 3)) | 0;
+      c = (((c << 21) | (c >>> 11)) + t) | 0;
+    }
+    this.#a = a;
+    this.#b = b;
+    this.#c = c;
+    this.#counter = counter;
     return this;
   }
 
@@ -105,15 +128,6 @@ export class RandomStream {
     return height < Math.exp(-0.5 * x * x) ? x : -1;
   }
 
-  /** Mixes one word of the key into all 128 bits of state. */
-  #absorb(word: number): void {
-    this.#a = mix(this.#a ^ word);
-    this.#b = mix(this.#b + word + this.#a);
-    this.#c = mix((this.#c ^ word) + this.#b);
-    this.#counter = mix(this.#counter + (word ^ this.#c));
-    this.#a = (this.#a + this.#counter) | 0;
-  }
-
   #next(): number {
     const t = (((this.#a + this.#b) | 0) + this.#counter) | 0;
     this.#counter = (this.#counter + 1) | 0;
@@ -123,6 +137,20 @@ export class RandomStream {
     return t;
   }
 }
+
+/** Mixes one word of the key into all 128 bits of state. */
+function absorb(words: Int32Array, word: number): void {
+  const a = mix(words[0]! ^ word);
+  const b = mix(words[1]! + word + a);
+  const c = mix((words[2]! ^ word) + b);
+  const counter = mix(words[3]! + (word ^ c));
+  words[0] = a + counter;
+  words[1] = b;
+  words[2] = c;
+  words[3] = counter;
+}
+
+const state = new Int32Array(4);
 
 function mix(word: number): number {
   let h = word | 0;

@@ -1,4 +1,5 @@
 import type { Chain } from "./chain.js";
+import { copy } from "./copy.js";
 import type { Evaluation } from "./drafter.js";
 import { Purpose, type RandomStream } from "./random.js";
 import type { Verdict, VerifierRandom, Window } from "./verifier.js";
@@ -160,7 +161,7 @@ export class Slot {
       if (this.guessed[node]) {
         for (let i = at; i < at + dim; i++) targetMeans[i] = a * states[i]! + b * outputs[i]!;
       } else {
-        targetMeans.set(draftMeans.subarray(at, at + dim), at);
+        copy(draftMeans, at, targetMeans, at, dim);
       }
     }
   }
@@ -190,7 +191,7 @@ export class Slot {
     const { window, verdict, outputs, known, dim } = this;
     const { tip, corrected, replaced, residual } = verdict;
     const steps = tip + (corrected ? 1 : 0);
-    for (let i = 1; i <= steps; i++) {
+    for (let i = 1; i <= steps && (this.path || this.logDensity); i++) {
       const state = i <= tip ? window.states.subarray(i * dim, (i + 1) * dim) : residual;
       this.path?.set(state, (this.step + i) * dim);
       if (this.logDensity) this.logDensity[this.step + i - 1] = this.#logDensityOf(i - 1, state);
@@ -204,9 +205,9 @@ export class Slot {
     this.#keptNoise = 0;
     this.#refusedKnown.fill(0);
     if (carry === "window" && corrected) this.#keepFrom(steps);
-    if (corrected) window.states.set(residual, 0);
-    else window.states.copyWithin(0, tip * dim, (tip + 1) * dim);
-    if (rootKnown) outputs.copyWithin(0, tip * dim, (tip + 1) * dim);
+    if (corrected) copy(residual, 0, window.states, 0, dim);
+    else copy(window.states, tip * dim, window.states, 0, dim);
+    if (rootKnown) copy(outputs, tip * dim, outputs, 0, dim);
     known[0] = rootKnown ? 1 : 0;
     this.step += steps;
     this.round++;

@@ -156,12 +156,28 @@ export function mixtureModel(chain: Chain, { dim, weights, means, sds }: Mixture
         const alpha = levels.alpha[step[row]!]!;
         let top = Number.NEGATIVE_INFINITY;
         for (let c = 0; c < components; c++) {
-          let squares = 0;
-          for (let i = 0, m = c * dim; i < dim; i++, m++) {
-            const difference = states[from + i]! - alpha * means[m]!;
-            squares += difference * difference;
+          // Four sums side by side: in one, each addition waits for the last.
+          let s0 = 0;
+          let s1 = 0;
+          let s2 = 0;
+          let s3 = 0;
+          let i = from;
+          let m = c * dim;
+          for (; i < from + dim - 3; i += 4, m += 4) {
+            const d0 = states[i]! - alpha * means[m]!;
+            const d1 = states[i + 1]! - alpha * means[m + 1]!;
+            const d2 = states[i + 2]! - alpha * means[m + 2]!;
+            const d3 = states[i + 3]! - alpha * means[m + 3]!;
+            s0 += d0 * d0;
+            s1 += d1 * d1;
+            s2 += d2 * d2;
+            s3 += d3 * d3;
           }
-          const log = constant[at + c]! - half[at + c]! * squares;
+          for (; i < from + dim; i++, m++) {
+            const d0 = states[i]! - alpha * means[m]!;
+            s0 += d0 * d0;
+          }
+          const log = constant[at + c]! - half[at + c]! * (s0 + s1 + s2 + s3);
           share[c] = log;
           if (log > top) top = log;
         }
@@ -175,7 +191,7 @@ export function mixtureModel(chain: Chain, { dim, weights, means, sds }: Mixture
         for (let i = 0; i < dim; i++) out[from + i] = ofState * states[from + i]!;
         for (let c = 0; c < components; c++) {
           const ofMean = (share[c]! / total) * (1 - gain[at + c]! * alpha);
-          if (ofMean < 1e-300) continue;
+          if (ofMean < 1e-20) continue;
           for (let i = 0, m = c * dim; i < dim; i++, m++) out[from + i]! += ofMean * means[m]!;
         }
       }

@@ -18,12 +18,13 @@ export function compare(window: Window, parent: number, child: number, result: C
   let product = 0;
   for (let i = 0; i < dim; i++) {
     const draftMean = draftMeans[means + i]!;
-    const difference = (targetMeans[means + i]! - draftMean) / sigma;
+    const difference = targetMeans[means + i]! - draftMean;
     squares += difference * difference;
     product += difference * (states[state + i]! - draftMean);
   }
-  result.delta = Math.sqrt(squares);
-  result.along = squares > 0 ? product / (sigma * result.delta) : 0;
+  const distance = Math.sqrt(squares);
+  result.delta = distance / sigma;
+  result.along = distance > 0 ? product / (sigma * distance) : 0;
 }
 
 /** Whether the means out of `parent` are the same numbers: what a deterministic step asks of a draft. */

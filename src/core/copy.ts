@@ -1,0 +1,4 @@
+/** Copies `count` numbers between arrays that do not overlap; a loop, since views cost more than a short row. */
+export function copy(from: ArrayLike<number>, start: number, into: Float64Array, at: number, count: number): void {
+  for (let i = 0; i < count; i++) into[at + i] = from[start + i]!;
+}
