@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { frozen } from "../drafters/frozen.js";
 import { plain } from "../plain.js";
-import { testChain, testModel } from "../testing/targets.js";
+import { assertLaw, pathLaw, terminalLaw } from "../testing/law.js";
+import { testChain, testModel, tiltedDrafter } from "../testing/targets.js";
+import { block } from "../verifiers/block.js";
 import { reflection } from "../verifiers/reflection.js";
 import type { Chain } from "./chain.js";
 import type { Drafter } from "./drafter.js";
@@ -376,6 +378,47 @@ describe("runs that do not reach their end", () => {
     const error = await caught(run(testModel(dim), { signal: AbortSignal.abort("no") }));
     assert.equal(error.cause, "no");
     assert.equal(error.partial.record.calls, 0);
+  });
+});
+
+describe("outputs that are not finite where only drafts come", () => {
+  const lawful = 3;
+  const edge = 40;
+  const beyond = (states: Float64Array, row: number) =>
+    states.subarray(row * lawful, (row + 1) * lawful).some((x) => Math.abs(x) > edge);
+  const spoilt = (outputs: Float64Array, rows: { count: number; states: Float64Array }) => {
+    for (let row = 0; row < rows.count; row++)
+      if (beyond(rows.states, row)) outputs.fill(Number.NaN, row * lawful, (row + 1) * lawful);
+    return outputs;
+  };
+  const inner = testModel(lawful);
+  const model: Model = { dim: lawful, evaluate: (rows) => spoilt(inner.evaluate(rows) as Float64Array, rows) };
+  const tilted = tiltedDrafter(lawful, 0.3);
+  /** Leaps out of bounds from some states; there the target knows nothing, and on request this drafter neither. */
+  const leaping = (fragile: boolean): Drafter<undefined> => ({
+    ...tilted,
+    guess(rows, memories) {
+      const out = Float64Array.from(tilted.guess(rows, memories) as Float64Array);
+      for (let row = 0; row < rows.count; row++) if (rows.states[row * lawful]! > 0.7) out[row * lawful]! += 1e4;
+      return fragile ? spoilt(out, rows) : out;
+    },
+  });
+  for (const [verifier, carry] of [
+    [reflection, "nearest"],
+    [reflection, "window"],
+    [block, "nearest"],
+  ] as const) {
+    it(`end the window, and the law is the same: ${verifier.name}, carry ${carry}`, async () => {
+      const speculation = { drafter: leaping(false), verifier, carry, window: fixedWindow(6), inFlight: 64 };
+      assertLaw(await pathLaw(testChain(), model, testModel(lawful, 0.3), speculation, 3000, 1));
+      assertLaw(await terminalLaw(testChain(), model, { ...speculation, drafter: leaping(true) }, 4000, 1));
+    });
+  }
+  it("are an error where plain sampling comes there too", async () => {
+    const error = await caught(
+      sample({ ...base(10), chain: testChain(), model, drafter: leaping(false), initial: (_, out) => out.fill(50) }),
+    );
+    assert.match(error.message, /the model returned NaN or infinity for trajectory 0 at step 0/);
   });
 });
 

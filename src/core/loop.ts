@@ -258,6 +258,7 @@ class Run {
       }
       slot.window.drafted = Math.min(chosen, remaining);
       slot.drafting = true;
+      slot.leafLost = false;
       // A single step from a known root needs no guess, hence no drafter.
       if (slot.hasAnchor && !(slot.known[0] && slot.window.drafted === 1)) {
         this.#timed(() => this.#drafter.anchor?.(slot.memory, slot.anchor));
@@ -294,9 +295,15 @@ class Run {
     const answer = this.#drafter.guess(rows, this.#draftMemories, this.#options.signal);
     const guesses = answer instanceof Promise ? await answer : answer;
     this.#draftMs += performance.now() - started;
-    this.#check(guesses, rows, `drafter ${this.#drafter.name}`);
+    const who = `drafter ${this.#drafter.name}`;
+    this.#checkLength(guesses, rows, who);
     for (let row = 0; row < rows.count; row++) {
       const slot = this.#draftOwners[row]!;
+      if (!finite(guesses, row, this.#dim)) {
+        if (level === 0) throw notFinite(rows, row, who);
+        slot.cut(level, false);
+        continue;
+      }
       slot.extend(level, guesses, row * this.#dim, true);
       // Past a deterministic step every draft would be discarded: a guess is never exactly the target's mean.
       if (slot.window.sigma[level] === 0) slot.window.drafted = level + 1;
@@ -340,7 +347,7 @@ class Run {
     if (!slot.drafting) return node === 0;
     if (node < slot.window.drafted) return true;
     // A window of one commits one step whatever its leaf says: the row would only bring the next root forward.
-    return this.#leaves && node > 1 && slot.step + node < this.#steps;
+    return this.#leaves && !slot.leafLost && node > 1 && slot.step + node < this.#steps;
   }
 
   #missing(slot: Slot): number {
@@ -354,10 +361,15 @@ class Run {
     const rows = this.#targetRows;
     const dim = this.#dim;
     const outputs = await this.#target.evaluate(rows, this.#options.signal);
-    this.#check(outputs, rows, "model");
+    this.#checkLength(outputs, rows, "model");
     for (let row = 0; row < rows.count; row++) {
       const slot = this.#callOwners[row]!;
       const node = this.#callNodes[row]!;
+      if (!finite(outputs, row, dim)) {
+        if (node === 0) throw notFinite(rows, row, "model");
+        slot.cut(node, true);
+        continue;
+      }
       copy(outputs, row * dim, slot.outputs, node * dim, dim);
       slot.known[node] = 1;
     }
@@ -366,23 +378,13 @@ class Run {
     this.#callNodes.length = 0;
   }
 
-  #check(outputs: Outputs, rows: RowBuffer, who: string): void {
+  #checkLength(outputs: Outputs, rows: RowBuffer, who: string): void {
     const dim = this.#dim;
     if (outputs.length < rows.count * dim) {
       throw new SpecdiffError(
         "bad-output",
         `the ${who} returned ${outputs.length} numbers for ${rows.count} rows of ${dim}; it must return ${rows.count * dim}`,
       );
-    }
-    for (let row = 0; row < rows.count; row++) {
-      let poison = 0;
-      for (let i = row * dim; i < (row + 1) * dim; i++) poison += outputs[i]! * 0; // NaN as soon as one is not finite
-      if (poison !== 0) {
-        throw new SpecdiffError(
-          "bad-output",
-          `the ${who} returned NaN or infinity for trajectory ${rows.trajectory[row]} at step ${rows.step[row]} (time ${rows.time[row]}); check its weights, its precision and that the schedule is the one it was trained with`,
-        );
-      }
     }
   }
 
@@ -518,4 +520,17 @@ class Run {
     const message = error instanceof Error ? error.message : String(error);
     return new SamplingError(code, `${message} (${kept})`, partial, error);
   }
+}
+
+function finite(outputs: Outputs, row: number, dim: number): boolean {
+  let poison = 0;
+  for (let i = row * dim; i < (row + 1) * dim; i++) poison += outputs[i]! * 0; // NaN as soon as one is not finite
+  return poison === 0;
+}
+
+function notFinite({ trajectory, step, time }: RowBuffer, row: number, who: string): SpecdiffError {
+  return new SpecdiffError(
+    "bad-output",
+    `the ${who} returned NaN or infinity for trajectory ${trajectory[row]} at step ${step[row]} (time ${time[row]}); check its weights, its precision and that the schedule is the one it was trained with`,
+  );
 }

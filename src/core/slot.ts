@@ -34,6 +34,8 @@ export class Slot {
   /** Whether a window has been drafted and waits for its verification. */
   drafting = false;
 
+  /** Whether the target has no usable output at the window's leaf. */
+  leafLost = false;
   /** Whether the root is to be evaluated before a window is drafted. */
   rootFirst = false;
 
@@ -148,6 +150,16 @@ export class Slot {
       if (node >= this.#keptNoise) this.#key(node, Purpose.draft).normals(noise, at, dim);
       for (let i = 0; i < dim; i++) states[child + i] = draftMeans[at + i]! + sigma * noise[at + i]!;
     }
+  }
+
+  /**
+   * Ends the window at `node`, where an output (of the target, or else the drafter) is not finite: plain sampling may never come
+   * there. If it does, the node is the next root, and the error is real. Exact, as the cut depends on the states up to the node only.
+   */
+  cut(node: number, ofTarget: boolean): void {
+    if (node > this.window.drafted) return;
+    this.window.drafted = node;
+    this.leafLost = ofTarget;
   }
 
   /** Means of the target out of every inner node; a known output that was used as it is gives the draft mean again. */

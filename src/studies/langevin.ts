@@ -8,7 +8,7 @@ import { plain } from "../plain.js";
 import { verifierNamed } from "../verifiers/index.js";
 import { erfc } from "../verifiers/normal.js";
 import { type DensityFamily, densities, loadDensity } from "./densities.js";
-import { breathing, DEFAULT_CARRY } from "./gmm.js";
+import { breathing } from "./gmm.js";
 import type { Size, StudyDefinition } from "./index.js";
 import { chart } from "./plots.js";
 import type { Figure, Report } from "./report.js";
@@ -97,7 +97,8 @@ export function langevinStudy(
     { draft: "none", coupling: "reflection", ...none },
     { draft: "frozen:output", coupling: "reflection", ...none },
     { draft: "frozen:output", coupling: "reflection", ...carry },
-    { draft: size.draft, coupling: DEFAULTS.coupling, carry: DEFAULT_CARRY, leaves: true },
+    // a gradient is not bounded: what the loop takes by itself for chains without levels
+    { draft: size.draft, coupling: DEFAULTS.coupling, ...carry },
   ];
   const { steps, window, count } = size;
   const scaled = [

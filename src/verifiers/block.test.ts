@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { RandomStream } from "../core/random.js";
 import type { Verdict, Verifier, Window } from "../core/verifier.js";
-import { overlap } from "../testing/statistics.js";
+import { normalTest, overlap, zeroMeanTest } from "../testing/statistics.js";
 import { block } from "./block.js";
 import { erfc, erfcx, mills } from "./normal.js";
 import { reflection } from "./reflection.js";
@@ -87,4 +87,46 @@ describe("block verification of windows with a constant delta", () => {
     const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
     assert.ok(sum(meanKept(block, 0.4, 12, 5000)) > 1.15 * sum(meanKept(reflection, 0.4, 12, 5000)));
   });
+});
+
+describe("a draft that is absurdly far off is replaced by a draw from the target", () => {
+  for (const verifier of [block, reflection]) {
+    for (const delta of [3, 30, 100, 1e4, 1e8]) {
+      it(`${verifier.name}, delta ${delta}`, () => {
+        const trials = 4000;
+        const [stream, own] = [new RandomStream(3), new RandomStream(4)];
+        const states = new Float64Array(2);
+        const verdict: Verdict = {
+          tip: 0,
+          corrected: false,
+          replaced: -1,
+          residual: new Float64Array(1),
+          delta: new Float64Array(1),
+        };
+        const committed = Float64Array.from({ length: trials }, (_, trial) => {
+          stream.key(trial, 0, 0, 1).normals(states, 1, 1);
+          verifier.verify(
+            {
+              dim: 1,
+              drafted: 1,
+              parent: Int32Array.of(-1, 0),
+              states,
+              draftMeans: new Float64Array(1),
+              targetMeans: Float64Array.of(delta),
+              sigma: Float64Array.of(1),
+            },
+            {
+              uniform: (node) => own.key(trial, 0, node, 2).uniform(),
+              normals: (node, out) => own.key(trial, 0, node, 3).normals(out),
+            },
+            verdict,
+          );
+          return (verdict.corrected ? verdict.residual[0]! : states[1]!) - delta;
+        });
+        // at 1e8 a double leaves eight digits of the noise
+        assert.ok(normalTest(committed) > 1e-4);
+        assert.ok(zeroMeanTest(committed, 1) > 1e-4);
+      });
+    }
+  }
 });

@@ -4,6 +4,7 @@ import { mills, upperTail } from "./normal.js";
 
 /** Below this the two means are the same for every purpose: their laws differ by less than 4e-9 in total variation. */
 const SAME = 1e-8;
+const ROOT = Math.sqrt(2 * Math.PI);
 
 /**
  * Block verification (Sun et al. 2024, arXiv 2403.10444, for language models; Soen et al. 2026, arXiv 2606.13426, for
@@ -60,34 +61,43 @@ function keepProbability(logA: number, nextDelta: number | undefined): number {
 function residualMass(logA: number, d: number): number {
   if (d <= SAME) return 0;
   if (d === Number.POSITIVE_INFINITY) return Math.exp(logA);
-  const start = d / 2 - logA / d;
-  return Math.exp(-0.5 * start * start) * (residualTail(logA, d, start, start) / Math.sqrt(2 * Math.PI));
-}
-
-/**
- * The integral of (a phi(u - d) - phi(u)) over u > s, for s >= start, divided by phi(start). The difference is taken
- * between Mills ratios, so that it keeps its digits where both tails are nearly equal (small d) or tiny.
- */
-function residualTail(logA: number, d: number, start: number, s: number): number {
-  if (d < 0.5) {
-    return Math.exp(0.5 * (start - s) * (start + s)) * (Math.exp(d * (s - start)) * mills(s - d) - mills(s));
-  }
-  const scale = Math.sqrt(2 * Math.PI) * Math.exp(0.5 * start * start);
-  return scale * (Math.exp(logA) * upperTail(s - d) - upperTail(s));
+  const { start, tail, logUnit } = residualOf(logA, d);
+  return Math.exp(logUnit) * tail(start);
 }
 
 /** A draw from the density proportional to (a phi(s - d) - phi(s))_+, by bisection of its tail. */
 function residualAlong(logA: number, d: number, uniform: number): number {
-  const start = d / 2 - logA / d;
-  const target = (1 - uniform) * residualTail(logA, d, start, start);
+  const { start, tail } = residualOf(logA, d);
+  const target = (1 - uniform) * tail(start);
   let low = start;
   let high = Math.max(start, d) + 12;
   for (let i = 0; i < 64 && high - low > 1e-13 * high; i++) {
     const middle = (low + high) / 2;
-    if (residualTail(logA, d, start, middle) > target) low = middle;
+    if (tail(middle) > target) low = middle;
     else high = middle;
   }
   return (low + high) / 2;
+}
+
+/**
+ * Where the residual begins, and the integral of (a phi(u - d) - phi(u)) over u > s for s >= start, in a unit in which it
+ * neither overflows nor vanishes: a itself where the bulk of the target lies inside, else phi(start) = a phi(start - d). Of tails
+ * the difference is taken between Mills ratios, so that it keeps its digits where both are nearly equal (small d) or tiny.
+ */
+function residualOf(logA: number, d: number): { start: number; tail: (s: number) => number; logUnit: number } {
+  const start = d / 2 - logA / d;
+  if (start < d - 1) {
+    const tail = (s: number) => upperTail(s - d) - Math.exp(-logA - (s * s) / 2) * (mills(s) / ROOT);
+    return { start, tail, logUnit: logA };
+  }
+  const tail = (s: number) => {
+    const beyond = s - start;
+    const sum = (start + s) / 2;
+    return d < 0.5
+      ? Math.exp(-beyond * sum) * (Math.exp(d * beyond) * mills(s - d) - mills(s))
+      : Math.exp(beyond * (d - sum)) * mills(s - d) - Math.exp(-beyond * sum) * mills(s);
+  };
+  return { start, tail, logUnit: (-start * start) / 2 - Math.log(ROOT) };
 }
 
 /** The rejected draft moved by `shift` standard deviations along the difference of the means; without one, the target's mean. */
