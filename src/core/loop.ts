@@ -259,6 +259,7 @@ class Run {
       slot.window.drafted = Math.min(chosen, remaining);
       slot.drafting = true;
       slot.leafLost = false;
+      slot.anchoredAt = slot.hasAnchor ? slot.anchor.step : Number.NaN;
       // A single step from a known root needs no guess, hence no drafter.
       if (slot.hasAnchor && !(slot.known[0] && slot.window.drafted === 1)) {
         this.#timed(() => this.#drafter.anchor?.(slot.memory, slot.anchor));
@@ -279,7 +280,11 @@ class Run {
           slot.extend(level, slot.outputs, level * this.#dim, false);
         } else {
           const refused = level > 0 ? slot.refused(level) : undefined;
-          if (refused) this.#timed(() => this.#drafter.anchor?.(slot.memory, refused));
+          if (refused) {
+            this.#timed(() => this.#drafter.anchor?.(slot.memory, refused));
+            slot.anchoredAt = refused.step;
+          }
+          slot.reach[level] = slot.step + level - slot.anchoredAt;
           rows.push(slot.trajectory, slot.step + level, this.#chain, slot.window.states, level * this.#dim);
           this.#draftOwners.push(slot);
           this.#draftMemories.push(slot.memory);
@@ -432,18 +437,33 @@ class Run {
         corrected: verdict.corrected,
         calls: slot.calls,
         delta: Array.from(verdict.delta.subarray(0, window.drafted)),
+        reach: Array.from(slot.reach.subarray(0, window.drafted), (reach, node) =>
+          slot.guessed[node] ? reach : Number.NaN,
+        ),
       };
       this.#options.window.observe?.(round);
       this.#options.onRound?.(round);
     }
+    const carry = this.#carryOf(slot);
     if (this.#drafter.observe && drafted) {
       const evaluated: Evaluation[] = [];
       // What lies behind a refused draft depends on noise that the next window will use again.
-      const seen = this.#carry === "window" && verdict.corrected ? verdict.tip + 1 : window.drafted;
+      const seen = carry === "window" && verdict.corrected ? verdict.tip + 1 : window.drafted;
       for (let node = 0; node <= seen; node++) if (slot.known[node]) evaluated.push(slot.evaluation(node));
       this.#timed(() => this.#drafter.observe?.(slot.memory, evaluated));
     }
-    slot.commit(this.#carry);
+    slot.commit(carry);
+  }
+
+  /**
+   * Under carry "window" the first refused window of a trajectory is given up all the same: what lies behind its refused draft
+   * is then the drafter's to learn from, which has seen nothing yet. A rule of what is committed, so that it keeps the law.
+   */
+  #carryOf(slot: Slot): Carry {
+    if (this.#carry !== "window" || !slot.verdict.corrected) return this.#carry;
+    if (slot.taught || slot.window.drafted === slot.verdict.tip + 1) return "window";
+    slot.taught = true;
+    return "nearest";
   }
 
   #retire(slot: Slot): void {

@@ -51,6 +51,11 @@ export interface RoundRecord {
   readonly calls: number;
   /** delta per position in the window; NaN where the verifier did not look. */
   readonly delta: readonly number[];
+  /**
+   * Per position, how many steps before it the evaluated point lies that its guess started from: 0 beside a refused state of the
+   * same step; NaN where there was no guess, or it started from none.
+   */
+  readonly reach: readonly number[];
 }
 
 /** Quantiles in constant memory: bins of equal width in the logarithm, 32 per factor 2, for values from 1e-9 to 1e9. */

@@ -11,7 +11,8 @@ import type { Verdict, VerifierRandom, Window } from "./verifier.js";
  *
  * Under "window" the next draft reuses the noise of the refused steps, which no decision has looked at, so that it runs beside
  * the refused states, step by step, and each guess is anchored at the refused state of its own step. A refused state depends
- * only on noise before its step: the guess remains blind to the noise it must be blind to.
+ * only on noise before its step: the guess remains blind to the noise it must be blind to. The first refused window of a
+ * trajectory is given up all the same, so that the drafter, which has seen nothing yet, learns from all of it.
  */
 export type Carry = "none" | "parent" | "nearest" | "window";
 
@@ -34,6 +35,8 @@ export class Slot {
   /** Whether a window has been drafted and waits for its verification. */
   drafting = false;
 
+  /** Whether the drafter has been shown all of a refused window, under carry "window". */
+  taught = false;
   /** Whether the target has no usable output at the window's leaf. */
   leafLost = false;
   /** Whether the root is to be evaluated before a window is drafted. */
@@ -48,6 +51,9 @@ export class Slot {
   /** Whether the transition out of a node was drafted from a guess rather than from its known output. */
   readonly guessed: Uint8Array;
   readonly anchor: Evaluation & { step: number };
+  /** The step of the point that the last guess of the window started from, NaN if from none; and for each node, how far before. */
+  anchoredAt = Number.NaN;
+  readonly reach: Float64Array;
   hasAnchor = false;
   /** Draft noise out of each inner node, in standard deviations; that of the first `keptNoise` nodes is of a window before. */
   readonly #noise: Float64Array;
@@ -93,6 +99,7 @@ export class Slot {
     this.outputs = new Float64Array((longest + 1) * dim);
     this.known = new Uint8Array(longest + 1);
     this.guessed = new Uint8Array(longest);
+    this.reach = new Float64Array(longest);
     this.#noise = new Float64Array(longest * dim);
     this.#nodes = evaluations(this.window.states, this.outputs, dim);
     this.#refused = evaluations(new Float64Array((longest + 1) * dim), new Float64Array((longest + 1) * dim), dim);
@@ -116,6 +123,7 @@ export class Slot {
     this.drafting = false;
     this.hasAnchor = false;
     this.rootFirst = false;
+    this.taught = false;
     this.known.fill(0);
     this.#keptNoise = 0;
     this.#refusedKnown.fill(0);

@@ -103,8 +103,8 @@ describe("theory", () => {
   it("counts a draft once it is decided, and merges bins by weight", () => {
     const round = { trajectory: 0, round: 0, step: 0, window: 4, calls: 1 };
     const bins = new DeltaBins(true);
-    bins.add({ ...round, accepted: 2, corrected: true, delta: [0, 0.5, 0.5, Number.NaN] });
-    bins.add({ ...round, accepted: 1, corrected: false, delta: [0.5] });
+    bins.add({ ...round, accepted: 2, corrected: true, delta: [0, 0.5, 0.5, Number.NaN], reach: [] });
+    bins.add({ ...round, accepted: 1, corrected: false, delta: [0.5], reach: [] });
     const [bin] = bins.list();
     assert.deepEqual([bin!.decided, bin!.kept, bin!.delta], [3, 2, 0.5]);
     const [merged] = mergeBins([bins.list(), bins.list()]);
