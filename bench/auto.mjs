@@ -26,7 +26,9 @@ for (const batch of [1, 16]) {
   for (let seed = 0; seed < Number(values.repetitions); seed++) {
     const options = { count: batch, inFlight: batch, steps, seed };
     const plain = () => pipeline.run({ ...options, draft: "none" });
-    const auto = () => pipeline.run({ ...options, window: autoWindow({ cost: (rows) => timeOf(curve, rows) }) });
+    const expected = pipeline.expectedDelta(options);
+    const auto = () =>
+      pipeline.run({ ...options, window: autoWindow({ cost: (rows) => timeOf(curve, rows), expected }) });
     // Which goes first changes from turn to turn, so that a drift of the machine favours neither.
     const first = seed % 2 ? await auto() : await plain();
     const second = seed % 2 ? await plain() : await auto();

@@ -26,3 +26,5 @@ export {
 export { plain } from "./plain.js";
 export { block, reflection, verifierNamed, verifiers } from "./verifiers/index.js";
 export { type AutoWindowOptions, autoWindow } from "./windows/auto.js";
+export { type Calibration, type ExpectedDelta, expectedDelta } from "./windows/calibration.js";
+export { type RunningCost, runningCost } from "./windows/running-cost.js";

@@ -193,7 +193,7 @@ async function windowOf(
     `specdiff: a call of one row takes ${curve.points[0]!.ms.toFixed(1)} ms, a further row ${curve.marginalMs.toFixed(1)} ms (${source}): ` +
       `at most ${Math.max(1, curve.bound).toFixed(2)} times sooner for a single trajectory\n`,
   );
-  return autoWindow({ cost: (rows) => timeOf(curve, rows) });
+  return autoWindow({ cost: (rows) => timeOf(curve, rows), expected: pipeline.expectedDelta(options) });
 }
 
 interface RecordedRun {

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
 import { benchCommand } from "./bench.js";
+import { calibrateCommand } from "./calibrate.js";
 import { exitCodeOf, explain } from "./exit.js";
 import { generateCommand } from "./generate.js";
 import { inspectCommand } from "./inspect.js";
@@ -15,6 +16,7 @@ const program = new Command("specdiff")
   .addCommand(generateCommand())
   .addCommand(inspectCommand())
   .addCommand(benchCommand())
+  .addCommand(calibrateCommand())
   .addCommand(policyCommand())
   .addCommand(studyCommand())
   .addCommand(metricsCommand());

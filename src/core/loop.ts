@@ -206,13 +206,14 @@ class Run {
     const after = this.#times();
     this.#options.window.tick?.({
       rows: after.rows - before.rows,
+      calls: after.calls - before.calls,
       targetMs: after.targetMs - before.targetMs,
       otherMs: after.wallMs - before.wallMs - (after.targetMs - before.targetMs),
     });
   }
 
   #times() {
-    return { rows: this.#target.rows, targetMs: this.#target.ms, wallMs: performance.now() };
+    return { rows: this.#target.rows, calls: this.#target.calls, targetMs: this.#target.ms, wallMs: performance.now() };
   }
 
   /** Waiting trajectories take the free slots. */

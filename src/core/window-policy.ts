@@ -19,8 +19,9 @@ export interface RoundStart {
 
 /** What one tick of the loop took. */
 export interface TickCost {
-  /** Rows of the target. */
+  /** Rows and calls of the target. */
   readonly rows: number;
+  readonly calls: number;
   readonly targetMs: number;
   /** Drafter and engine. */
   readonly otherMs: number;

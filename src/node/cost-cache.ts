@@ -5,6 +5,9 @@ import { join } from "node:path";
 import { type CostCurve, measureCost } from "../pipeline/cost.js";
 import type { Pipeline, RunOptions } from "../pipeline/pipeline.js";
 
+/** Changes when the measurement does, so that no older one is taken for it. */
+const METHOD = 2;
+
 /** A cost curve, and whether it was measured just now. */
 export interface KnownCost {
   readonly curve: CostCurve;
@@ -24,6 +27,7 @@ export async function knownCost(
   const { size, mtimeMs } = await stat(pipeline.folder.target);
   const cpu = cpus();
   const key = [
+    METHOD,
     pipeline.folder.target,
     size,
     mtimeMs,

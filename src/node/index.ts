@@ -1,3 +1,4 @@
+export { type CalibrateOptions, calibrate } from "../pipeline/calibrate.js";
 export { assertChecked, type CheckOptions, type Finding, rowTolerance, selfCheck } from "../pipeline/check.js";
 export {
   type CostCurve,

@@ -19,11 +19,15 @@ export interface CostPoint {
   readonly high: number;
 }
 
+/** A measurement of one size ends after so much time, or so many calls. */
+const BURST_MS = 12;
+const BURST_CALLS = 16;
+
 /** Row counts that show where a call stops being flat. */
 export const DEFAULT_ROWS: readonly number[] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32];
 
 /**
- * Measures a model's calls, repetitions of all sizes interleaved so that a disturbance meets all of them.
+ * Measures a model's calls, repetitions of all sizes in turn so that a disturbance meets all of them.
  * @param rowCounts ascending, the first must be 1
  */
 export async function measureCost(
@@ -48,13 +52,22 @@ export async function measureCost(
     return rows;
   });
   const times: number[][] = batches.map(() => []);
-  // One round more than asked for: the first warms up caches and is not counted.
-  for (let repetition = 0; repetition <= repetitions; repetition++) {
-    for (const [i, rows] of batches.entries()) {
+  /** Calls of one size, one after the other as in a run: a small network takes twice as long after a large batch. */
+  const burst = async (rows: RowBuffer) => {
+    const taken: number[] = [];
+    for (let total = 0; total < BURST_MS && taken.length < BURST_CALLS; total += taken.at(-1)!) {
       options.signal?.throwIfAborted();
       const started = performance.now();
       await model.evaluate(rows);
-      if (repetition > 0) times[i]!.push(performance.now() - started);
+      taken.push(performance.now() - started);
+    }
+    return taken.sort((a, b) => a - b)[taken.length >> 1]!;
+  };
+  // One round more than asked for: the first warms up caches and is not counted.
+  for (let repetition = 0; repetition <= repetitions; repetition++) {
+    for (const [i, rows] of batches.entries()) {
+      const ms = await burst(rows);
+      if (repetition > 0) times[i]!.push(ms);
       options.onProgress?.((repetition * batches.length + i + 1) / ((repetitions + 1) * batches.length));
     }
   }

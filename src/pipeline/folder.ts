@@ -1,4 +1,8 @@
 import { SpecdiffError } from "../core/errors.js";
+import { type Calibration, readCalibration } from "../windows/calibration.js";
+
+/** The file beside a model that holds its calibration. */
+export const CALIBRATION_FILE = "calibration.json";
 
 /** How a model folder is read: from disk or over HTTP. Paths are relative to the folder, with "/". */
 export interface FolderReader {
@@ -27,6 +31,8 @@ export interface ModelFolder {
   readonly nullClass?: number;
   /** Shape of one state, where the folder tells. */
   readonly shape?: readonly number[];
+  /** What `specdiff calibrate` has learnt of the model: calibration.json. */
+  readonly calibration?: Calibration;
   /** The decoder from latents to images: images = decoder(latents / scale + shift). */
   readonly decoder?: { readonly file: string; readonly scale: number; readonly shift: number };
   /** How prompts become an input of the network: the path of the text encoder, and tokenizer.json with its config. */
@@ -88,6 +94,7 @@ export async function readFolder(reader: FolderReader): Promise<ModelFolder> {
     throw bad("shape must be a list of whole numbers, such as [3, 32, 32]");
   const decoder = await decoderOf(reader);
   const encoder = await textOf(reader);
+  const calibration = await json(reader, CALIBRATION_FILE);
   return {
     folder: reader.folder,
     name: text("name") ?? reader.folder.split(/[\\/]/).filter(Boolean).at(-1)!,
@@ -99,6 +106,7 @@ export async function readFolder(reader: FolderReader): Promise<ModelFolder> {
     ...(shape && { shape }),
     ...(decoder && { decoder }),
     ...(encoder && { text: encoder }),
+    ...(calibration && { calibration: readCalibration(calibration, reader.at(CALIBRATION_FILE)) }),
   };
 }
 

@@ -8,6 +8,7 @@ import type { Session } from "../onnx/session.js";
 import { plain } from "../plain.js";
 import { type ConfigOptions, denoiser, type Schedule, scheduleFromConfig } from "../schedules/index.js";
 import { verifierNamed } from "../verifiers/index.js";
+import { type ExpectedDelta, expectedDelta } from "../windows/calibration.js";
 import { type Decoded, decodeLatents } from "./decoder.js";
 import type { JsonObject, ModelFolder } from "./folder.js";
 import {
@@ -100,6 +101,8 @@ export interface Pipeline {
   readonly scheduler: JsonObject;
   /** The chain and readout that `run` would use. */
   schedule(options: ScheduleOptions): Schedule;
+  /** How far off the guesses of such a run will be, if the folder has a calibration of its drafter: for automatic windows. */
+  expectedDelta(options: ScheduleOptions & Pick<RunOptions, "draft">): ExpectedDelta | undefined;
   /** Images of samples, where the folder has a decoder of latents. */
   decode?(samples: Float64Array): Promise<Decoded>;
   close(): Promise<void>;
@@ -222,6 +225,10 @@ export async function openPipeline(folder: ModelFolder, opener: Opener, changes:
         verifier: verifierNamed(coupling),
         window: typeof window === "number" ? fixedWindow(window) : window,
       });
+    },
+    expectedDelta({ draft = defaultDraft, ...options }) {
+      const { calibration } = folder;
+      return calibration?.draft === draft ? expectedDelta(calibration, schedule(options).chain) : undefined;
     },
     ...(folder.decoder && {
       async decode(samples: Float64Array) {

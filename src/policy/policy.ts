@@ -12,6 +12,8 @@ import { plain } from "../plain.js";
 import { denoiser, type Schedule } from "../schedules/index.js";
 import { verifierNamed } from "../verifiers/index.js";
 import { autoWindow } from "../windows/auto.js";
+import type { ExpectedDelta } from "../windows/calibration.js";
+import { type RunningCost, runningCost } from "../windows/running-cost.js";
 import type { PolicyCard } from "./card.js";
 import { Controller, type ControllerOptions } from "./controller.js";
 import { Deadline } from "./deadline.js";
@@ -69,7 +71,8 @@ export class Policy {
   readonly #sampling: Sampling;
   readonly #input: string;
   readonly #schedules = new Map<string, Schedule>();
-  #cost: CostCurve | undefined;
+  readonly #expected = new Map<string, ExpectedDelta | undefined>();
+  #cost: RunningCost | undefined;
 
   /**
    * @param sampling what a decision takes where it says nothing else
@@ -165,7 +168,10 @@ export class Policy {
     this.#check(histories);
     const { signal } = options;
     const { window } = { ...this.#sampling, ...options };
-    if (window === "auto" && !this.#cost) this.#cost = await this.#measure(histories, signal);
+    if (window === "auto" && !this.#cost) {
+      const curve = await this.#measure(histories, signal);
+      this.#cost = runningCost((rows) => timeOf(curve, rows));
+    }
     await this.deadline?.prepare(this.#robots(histories), (sampling, seed) =>
       this.#decide(histories, { ...this.#sampling, ...sampling, seed, signal }),
     );
@@ -179,11 +185,19 @@ export class Policy {
     return measureCost(this.denoiser(many), this.schedule().chain, { repetitions: 5, ...(signal && { signal }) });
   }
 
-  #windowPolicy(window: NonNullable<Sampling["window"]>): WindowPolicy {
+  /** As of the pipeline, kept for the next decision. */
+  #expectedDelta(sampling: Sampling): ExpectedDelta | undefined {
+    const options = { ...this.#scheduleOptions(sampling), ...(sampling.draft && { draft: sampling.draft }) };
+    const key = JSON.stringify(options);
+    if (!this.#expected.has(key)) this.#expected.set(key, this.pipeline.expectedDelta(options));
+    return this.#expected.get(key);
+  }
+
+  #windowPolicy(window: NonNullable<Sampling["window"]>, sampling: Sampling): WindowPolicy {
     if (typeof window === "number") return fixedWindow(window);
     if (window !== "auto") return window();
     const cost = this.#cost!;
-    return autoWindow({ cost: (rows) => timeOf(cost, rows) });
+    return autoWindow({ cost, expected: this.#expectedDelta(sampling) });
   }
 
   async #decide(histories: Float64Array, sampling: DecideOptions): Promise<Decision> {
@@ -209,7 +223,7 @@ export class Policy {
         : {
             drafter: createDrafter(draft, context),
             verifier: verifierNamed(coupling),
-            window: this.#windowPolicy(window),
+            window: this.#windowPolicy(window, sampling),
           }),
     });
     const { min, max } = this.card.action;

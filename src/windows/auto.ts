@@ -2,10 +2,17 @@ import { SpecdiffError } from "../core/errors.js";
 import type { RoundRecord } from "../core/record.js";
 import type { RoundStart, TickCost, WindowPolicy } from "../core/window-policy.js";
 import { overlap } from "../verifiers/normal.js";
+import type { ExpectedDelta } from "./calibration.js";
+import { type RunningCost, runningCost } from "./running-cost.js";
 
 export interface AutoWindowOptions {
-  /** Time of one target call with this many rows, in ms: see `measureCost`. Must grow with rows, 1 and above. */
-  readonly cost: (rows: number) => number;
+  /**
+   * Time of one target call with this many rows, in ms, 1 and above: see `measureCost`. It is corrected as calls go by; a
+   * {@link RunningCost} keeps that from run to run.
+   */
+  readonly cost: ((rows: number) => number) | RunningCost;
+  /** How far off guesses are, from a calibration. Without it the first rounds find out. */
+  readonly expected?: ExpectedDelta | undefined;
   /** No window is longer. Default 30. */
   readonly longest?: number;
 }
@@ -18,18 +25,22 @@ const MARGIN = 1.1;
  */
 const PROBE_EVERY = 2;
 const PROBE_SHARE = 0.01;
+/** Guesses may turn out to be so much better than a calibration says: where that would not pay either, none is made. */
+const SURPRISE = 0.5;
 /** delta beside a neighbour of the same step, as a share of that one step from an anchor, before it is known. */
 const NEAR_SHARE = 0.5;
 /** Weight of a round against all before it. */
 const NEWEST = 0.6;
+/** A draft further off than this is lost anyway. */
+const LOST = 3;
 
-interface Own {
-  /** delta where the last window has a state of the same step, and one step from the last anchor. */
-  near: number | undefined;
-  far: number | undefined;
-  /** The last step at which the last window left a refused state, and whether the root is beside one. */
-  reached: number;
-  rootBeside: boolean;
+/** How far off guesses are: beside a neighbour of the same step, and one step from an anchor, in units of what is expected. */
+interface Seen {
+  near?: number;
+  far?: number;
+}
+
+interface Own extends Seen {
   plainRounds: number;
   /** Steps that the window in flight was expected to commit. */
   expected: number;
@@ -38,7 +49,7 @@ interface Own {
 /**
  * Windows that pay. Two numbers are kept per trajectory from its finished rounds: delta beside a neighbour of the same step,
  * and c of delta_j = c sqrt(j), how the errors of a draft accumulate at j steps from the last anchor; for trajectories
- * without any, from the latest of the others at this step. A window of L, used again and again, then commits
+ * without any, from the latest of the others at this step, or the calibration. A window of L, used again and again, then commits
  * E(L) = sum_{i<=L} p_1 .. p_i + 1 - p_1 .. p_L steps, p = 2 Phi(-delta / 2), where under carry "window" all but the last E of its
  * levels have been drafted before. It takes a call with its rows, and the drafter's and engine's time as measured so far. If the
  * best E(L) / time beats plain sampling by 10 %, every trajectory gets the rows that commit more than they cost at that rate:
@@ -48,114 +59,112 @@ interface Own {
  * A policy remembers the trajectories of its run: make a new one for each.
  * @throws SpecdiffError("bad-argument") if the cost of a row is not a time
  */
-export function autoWindow({ cost, longest = 30 }: AutoWindowOptions): WindowPolicy {
-  const single = cost(1);
+export function autoWindow({ cost, expected, longest = 30 }: AutoWindowOptions): WindowPolicy {
+  const running = typeof cost === "function" ? runningCost(cost) : cost;
+  const single = running.of(1);
   if (!(single > 0)) throw new SpecdiffError("bad-argument", `the cost of 1 row is ${single}; it must be above 0 ms`);
   const trajectories = new Map<number, Own>();
-  const farAt: number[] = [];
+  const latest: Seen[] = [];
   let sharing = 1;
   let rowsPerTick = 0;
   let otherPerRow = 0;
   let trust = 1;
-  let keeps = false;
   let probes = 0;
   let probeMs = 0;
+  const unit = { near: 1, far: 1 };
+  const usual: ExpectedDelta = expected ?? (() => unit);
 
   /** Steps that windows of this length commit, one after the other, from a root that is not known. */
-  const committed = (length: number, near: number, far: number, keepsRefused: boolean): number => {
-    let expected = 1;
+  const committed = (length: number, step: number, { near, far }: Required<Seen>, keepsRefused: boolean): number => {
+    let total = 1;
     // All but the last levels are beside a refused state; how many, depends on how many were committed.
-    for (let sweep = 0; sweep < 4; sweep++) {
-      const beside = keepsRefused ? Math.max(1, Math.round(length - expected)) : 1;
+    for (let sweep = 0; sweep < 3; sweep++) {
+      const beside = keepsRefused ? Math.max(1, Math.round(length - total)) : 1;
       let survival = 1;
       let sum = 0;
-      for (let level = 0; level < length; level++) {
-        survival *= overlap(level < beside ? near : far * Math.sqrt(level - beside + 1));
+      for (let level = 0; level < length && survival > 1e-3; level++) {
+        const by = usual(step + level);
+        survival *= kept(level < beside ? near * by.near : far * by.far * Math.sqrt(level - beside + 1));
         sum += survival;
       }
-      expected = sum + 1 - survival;
+      total = sum + 1 - survival;
       if (!keepsRefused) break;
     }
-    return expected;
+    return total;
   };
   const rowsOf = (length: number) => length + 1;
-  const timeOf = (rows: number) => cost(rows) + rows * otherPerRow;
+  const timeOf = (rows: number) => running.of(rows) + rows * otherPerRow;
 
-  /** The window that is soonest if everybody takes it, and its steps per ms. */
-  const best = (most: number, inFlight: number, expectedOf: (length: number) => number) => {
-    let choice = { length: 1, rate: 0 };
-    for (let length = 2; length <= most; length++) {
-      const rate = (inFlight * expectedOf(length)) / timeOf(inFlight * rowsOf(length));
-      if (rate > choice.rate) choice = { length, rate };
-    }
-    return choice;
-  };
+  /** E by the lengths that are worth weighing, from 2 to `most`. */
+  const outlook = (start: RoundStart, seen: Required<Seen>): [length: number, expected: number][] =>
+    lengthsTo(Math.min(longest, start.remaining)).map((length) => [
+      length,
+      trust * committed(length, start.step, seen, start.keepsRefused),
+    ]);
+  /** Steps per ms if everybody takes the window that is soonest. */
+  const rateOf = (lengths: readonly [number, number][], inFlight: number): number =>
+    Math.max(0, ...lengths.map(([length, steps]) => (inFlight * steps) / timeOf(inFlight * rowsOf(length))));
 
   return {
     name: "auto",
     longest,
-    choose({ trajectory, step, remaining, rootKnown, inFlight, keepsRefused }: RoundStart): number {
+    choose(start: RoundStart): number {
+      const { trajectory, step, rootKnown, inFlight } = start;
       let own = trajectories.get(trajectory);
       if (!own) {
-        own = { near: undefined, far: undefined, reached: -1, rootBeside: false, plainRounds: 0, expected: 0 };
+        own = { plainRounds: 0, expected: 0 };
         trajectories.set(trajectory, own);
       }
       own.expected = 0;
       sharing = inFlight;
-      keeps = keepsRefused;
-      const most = Math.min(longest, remaining);
-      const plainRate = inFlight / cost(inFlight);
-      const far = own.far ?? farAt[step];
-      if (far !== undefined) {
-        const near = own.near ?? NEAR_SHARE * far;
-        const expectedOf = (length: number) => trust * committed(length, near, far, keepsRefused);
-        const { rate } = best(most, inFlight, expectedOf);
-        if (rate > MARGIN * plainRate) {
+      const enough = (MARGIN * inFlight) / running.of(inFlight);
+      const far = own.far ?? latest[step]?.far ?? (expected ? 1 : undefined);
+      const near = own.near ?? latest[step]?.near ?? (expected ? 1 : far === undefined ? undefined : NEAR_SHARE * far);
+      if (far !== undefined && near !== undefined) {
+        const lengths = outlook(start, { near, far });
+        const rate = rateOf(lengths, inFlight);
+        if (rate > enough) {
           own.plainRounds = 0;
           const others = (rowsPerTick * (inFlight - 1)) / inFlight;
-          let choice = 2;
-          let gain = Number.NEGATIVE_INFINITY;
-          for (let length = 2; length <= most; length++) {
-            const value =
-              expectedOf(length) - rate * (timeOf(others + rowsOf(length)) - (others > 0 ? timeOf(others) : 0));
-            if (value > gain) [choice, gain] = [length, value];
-          }
-          own.expected = expectedOf(choice) / trust;
+          const value = ([length, steps]: [number, number]) =>
+            steps - rate * (timeOf(others + rowsOf(length)) - (others > 0 ? timeOf(others) : 0));
+          const [choice, steps] = lengths.reduce((a, b) => (value(b) > value(a) ? b : a));
+          own.expected = steps / trust;
           return choice;
         }
       }
       if (rootKnown) return 1;
-      const hopeful = best(most, inFlight, (length) => length).rate > MARGIN * plainRate;
-      const every = Math.max(PROBE_EVERY, Math.ceil(probeMs / (PROBE_SHARE * single)));
-      if (!hopeful || own.plainRounds++ % every !== 0) return 0;
+      const every = Math.max(PROBE_EVERY, Math.ceil(probeMs / (PROBE_SHARE * running.of(1))));
+      if (own.plainRounds++ % every !== 0) return 0;
+      // Would anything be gained if guesses were as good as can be hoped?
+      const hope = expected ? { near: SURPRISE * (near ?? 1), far: SURPRISE * (far ?? 1) } : { near: 0, far: 0 };
+      if (rateOf(outlook(start, hope), inFlight) <= enough) return 0;
       probes++;
       return 1;
     },
-    observe({ trajectory, step, window, accepted, corrected, delta }: RoundRecord): void {
+    observe({ trajectory, step, accepted, corrected, delta, reach }: RoundRecord): void {
       const own = trajectories.get(trajectory);
       if (!own) return;
-      let [nearSquares, nears, farSquares, distances] = [0, 0, 0, 0];
+      const sums = { near: 0, far: 0 };
+      const counts = { near: 0, far: 0 };
       delta.forEach((value, level) => {
-        if (!Number.isFinite(value) || (level === 0 && value === 0)) return;
-        if (step + level <= own.reached || (level === 0 && own.rootBeside)) {
-          nearSquares += value * value;
-          nears++;
-        } else {
-          farSquares += value * value;
-          distances +=
-            own.reached > step ? step + level - own.reached : level + (own.rootBeside || delta[0] === 0 ? 0 : 1);
-        }
+        const back = reach[level]!;
+        if (Number.isNaN(value) || Number.isNaN(back)) return;
+        const kind = back === 0 ? "near" : "far";
+        const by = usual(step + level)[kind];
+        if (!(by > 0)) return;
+        sums[kind] += Math.min(LOST, value) / Math.sqrt(back || 1) / by;
+        counts[kind]++;
       });
-      if (nears > 0) own.near = mixed(own.near, Math.sqrt(nearSquares / nears));
-      if (distances > 0) {
-        own.far = mixed(own.far, Math.sqrt(farSquares / distances));
-        farAt[step] = own.far;
+      for (const kind of ["near", "far"] as const) {
+        if (counts[kind] === 0) continue;
+        own[kind] = mixed(own[kind], sums[kind] / counts[kind]);
+        latest[step] = { ...latest[step], [kind]: own[kind] };
       }
-      own.rootBeside = corrected && window > 1;
-      own.reached = corrected && keeps ? step + window : -1;
       if (own.expected > 0) trust += 0.1 * (Math.min(2, (accepted + (corrected ? 1 : 0)) / own.expected) - trust);
     },
-    tick({ rows, otherMs }: TickCost): void {
+    tick({ rows, calls, targetMs, otherMs }: TickCost): void {
+      if (calls === 1) running.observe(rows, targetMs);
       if (rows <= sharing && probes > 0) probeMs = Math.max(probeMs, otherMs / probes);
       probes = 0;
       // Calls of plain sampling have nothing to draft and would make drafting look free.
@@ -164,6 +173,22 @@ export function autoWindow({ cost, longest = 30 }: AutoWindowOptions): WindowPol
       otherPerRow += (otherPerRow > 0 ? 0.2 : 1) * (otherMs / rows - otherPerRow);
     },
   };
+}
+
+/** 2 Phi(-delta / 2) to three digits: a choice asks for hundreds. */
+function kept(delta: number): number {
+  return OVERLAPS[Math.round(Math.min(delta, 10) * PER_UNIT)]!;
+}
+
+const PER_UNIT = 200;
+const OVERLAPS = Float64Array.from({ length: 10 * PER_UNIT + 1 }, (_, i) => overlap(i / PER_UNIT));
+
+/** Lengths from 2 on, the longer the coarser, and `most` itself. */
+function lengthsTo(most: number): number[] {
+  const lengths = [];
+  for (let length = 2; length < most; length += Math.max(1, Math.floor(length / 5))) lengths.push(length);
+  if (most >= 2) lengths.push(most);
+  return lengths;
 }
 
 function mixed(before: number | undefined, seen: number): number {
