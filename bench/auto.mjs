@@ -4,8 +4,7 @@
 // The cost curve is measured first (or read from the cache) and not counted; the self-check is not run.
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { autoWindow } from "speculative-diffusion";
-import { fromPretrained, knownCost, timeOf } from "speculative-diffusion/node";
+import { fromPretrained } from "speculative-diffusion/node";
 import { report, spread } from "./table.mjs";
 
 const { values } = parseArgs({
@@ -18,7 +17,7 @@ const { values } = parseArgs({
 });
 const steps = Number(values.steps);
 const pipeline = await fromPretrained(values.model);
-const { curve } = await knownCost(pipeline, { providers: ["cpu"] });
+const { curve } = await pipeline.cost();
 const rows = [];
 for (const batch of [1, 16]) {
   const ratios = [];
@@ -26,9 +25,7 @@ for (const batch of [1, 16]) {
   for (let seed = 0; seed < Number(values.repetitions); seed++) {
     const options = { count: batch, inFlight: batch, steps, seed };
     const plain = () => pipeline.run({ ...options, draft: "none" });
-    const expected = pipeline.expectedDelta(options);
-    const auto = () =>
-      pipeline.run({ ...options, window: autoWindow({ cost: (rows) => timeOf(curve, rows), expected }) });
+    const auto = () => pipeline.run({ ...options, window: "auto" });
     // Which goes first changes from turn to turn, so that a drift of the machine favours neither.
     const first = seed % 2 ? await auto() : await plain();
     const second = seed % 2 ? await plain() : await auto();

@@ -138,6 +138,8 @@ describe("specdiff generate", () => {
         "4",
         "--steps",
         "12",
+        "--window",
+        "6",
         "--in-flight",
         inFlight,
         "--samples",
@@ -384,7 +386,12 @@ describe("bad input: a clear message and its exit code", () => {
     ],
     ["zero window", withModel("window", "plain", flow, "--window", "0"), 2, /whole number, at least 1/],
     ["negative churn", withModel("churn", "plain", flow, "--churn", "-1"), 2, /number, at least 0/],
-    ["window above the row limit", withModel("rows", "plain", flow, "--max-rows", "2"), 2, /maxRows is 2/],
+    [
+      "window above the row limit",
+      withModel("rows", "plain", flow, "--window", "20", "--max-rows", "2"),
+      2,
+      /maxRows is 2/,
+    ],
     [
       "unknown drafter",
       withModel("drafter", "plain", flow, "--draft", "magic"),

@@ -4,12 +4,11 @@ import { SpecdiffError } from "../core/errors.js";
 import { type SampleResult, SamplingError } from "../core/loop.js";
 import type { RoundRecord } from "../core/record.js";
 import type { Carry } from "../core/slot.js";
-import { replayWindows, type WindowPolicy } from "../core/window-policy.js";
-import { imageGrid, knownCost, npy, type Pipeline, type RunOptions, timeOf } from "../node/index.js";
+import { replayWindows } from "../core/window-policy.js";
+import { imageGrid, npy, type Pipeline, type RunOptions } from "../node/index.js";
 import { reexportAdvice } from "../onnx/index.js";
 import { assertChecked, selfCheck } from "../pipeline/check.js";
 import { DEFAULTS } from "../pipeline/pipeline.js";
-import { autoWindow } from "../windows/auto.js";
 import { exitCodeOf, explain } from "./exit.js";
 import { assertWritable, writeAll } from "./files.js";
 import {
@@ -174,26 +173,22 @@ async function generate(given: Flags): Promise<void> {
   }
 }
 
-/** The window policy of the flags; for "auto" from the cost of calls on this machine, said on standard error. */
+/** The window of the flags; for "auto" the cost of calls on this machine is looked up first and said on standard error. */
 async function windowOf(
   pipeline: Pipeline,
   flags: Flags,
   options: RunOptions,
   plan: number[][] | undefined,
-): Promise<number | WindowPolicy> {
+): Promise<NonNullable<RunOptions["window"]>> {
   if (plan) return replayWindows(plan);
-  if (flags.window !== "auto") return flags.window;
-  const { curve, measuredMs } = await knownCost(
-    pipeline,
-    { providers: flags.provider, threads: flags.threads },
-    options,
-  );
+  if (flags.window !== "auto" || flags.draft === "none") return flags.window;
+  const { curve, measuredMs } = await pipeline.cost(options);
   const source = measuredMs > 0 ? `measured in ${(measuredMs / 1000).toFixed(1)} s` : "measured before";
   process.stderr.write(
     `specdiff: a call of one row takes ${curve.points[0]!.ms.toFixed(1)} ms, a further row ${curve.marginalMs.toFixed(1)} ms (${source}): ` +
       `at most ${Math.max(1, curve.bound).toFixed(2)} times sooner for a single trajectory\n`,
   );
-  return autoWindow({ cost: (rows) => timeOf(curve, rows), expected: pipeline.expectedDelta(options) });
+  return "auto";
 }
 
 interface RecordedRun {

@@ -72,7 +72,7 @@ describe("generate with every form of a model, self-check included", () => {
       return { calls, rows, draft: config.draft, said: /Export it again.*every step is sampled plainly/.test(stderr) };
     };
     assert.deepEqual(await run(""), { calls: 12, rows: 24, draft: "none", said: true });
-    const drafted = await run(" --draft posterior");
+    const drafted = await run(" --draft posterior --window 4");
     assert.deepEqual([drafted.draft, drafted.said], ["posterior", false]);
     assert.ok(drafted.rows > 24, "drafts were verified");
   });

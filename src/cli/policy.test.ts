@@ -51,7 +51,7 @@ it("runs an episode, says what each decision took, and draws a page that plays i
 it("draws an animated GIF, and takes the same actions for the same seed", async () => {
   const files = await Promise.all(
     ["b.gif", "c.html", "d.html"].map(async (file) => {
-      const { code, stderr } = await run(["--steps", "9", "--out", file, "--draft", "frozen:x0"]);
+      const { code, stderr } = await run(["--steps", "9", "--out", file, "--draft", "frozen:x0", "--window", "20"]);
       assert.equal(code, 0, stderr);
       return readFile(join(scratch, file));
     }),

@@ -4,6 +4,7 @@ export {
   type CostCurve,
   type CostPoint,
   DEFAULT_ROWS,
+  type KnownCost,
   measureCost,
   predictedSpeedup,
   timeOf,
@@ -18,7 +19,6 @@ export {
 export type { ModelFolder } from "../pipeline/folder.js";
 export type { ConditionOptions, Pipeline, RunOptions, ScheduleOptions } from "../pipeline/pipeline.js";
 export type { PromptOptions } from "../pipeline/prompts.js";
-export { type KnownCost, knownCost } from "./cost-cache.js";
 export { imageGrid } from "./images.js";
 export { readModelFolder } from "./model-folder.js";
 export { npy, readNpy } from "./npy.js";

@@ -1,7 +1,9 @@
 import { type OnnxOptions, openOnnx } from "../onnx/index.js";
 import { openHere } from "../onnx/runtime.js";
 import { openInWorker } from "../onnx/thread.js";
+import type { KnownCost } from "../pipeline/cost.js";
 import { openPipeline, type Pipeline } from "../pipeline/pipeline.js";
+import { knownCost } from "./cost-cache.js";
 import { readModelFolder } from "./model-folder.js";
 
 export interface PretrainedOptions extends OnnxOptions {
@@ -23,6 +25,8 @@ export async function fromPretrained(path: string, options: PretrainedOptions = 
   const opener = {
     network: (file: string, shape: readonly number[] | undefined) =>
       openOnnx(file, { ...options, ...(shape && !options.shape && { shape }) }),
+    cost: (target: string, guided: boolean, measure: () => Promise<KnownCost>) =>
+      knownCost(target, { providers: options.providers ?? ["cpu"], threads: options.threads, guided }, measure),
     session: (file: string) => (options.worker === false ? openHere : openInWorker)(file, options),
   };
   return openPipeline(await readModelFolder(path), opener, options.scheduler);

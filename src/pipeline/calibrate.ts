@@ -6,7 +6,7 @@ import { fixedWindow } from "../core/window-policy.js";
 import { createDrafter, type DraftContext } from "../drafters/index.js";
 import { verifierNamed } from "../verifiers/index.js";
 import type { Calibration } from "../windows/calibration.js";
-import { DEFAULTS } from "./pipeline.js";
+import { DEFAULTS, FIXED_WINDOW } from "./pipeline.js";
 
 export interface CalibrateOptions {
   /** Trajectories to learn from. Default 8. */
@@ -60,7 +60,7 @@ export async function calibrate(
     model,
     drafter: createDrafter(DEFAULTS.draft, context),
     verifier: verifierNamed(DEFAULTS.coupling),
-    window: fixedWindow(Math.min(DEFAULTS.window, chain.sigma.length)),
+    window: fixedWindow(Math.min(FIXED_WINDOW, chain.sigma.length)),
     count,
     seed,
     onRound: note,

@@ -11,6 +11,13 @@ export interface CostCurve {
   readonly bound: number;
 }
 
+/** A cost curve, and whether it was measured just now. */
+export interface KnownCost {
+  readonly curve: CostCurve;
+  /** Milliseconds the measurement took; 0 if it was known from before. */
+  readonly measuredMs: number;
+}
+
 export interface CostPoint {
   readonly rows: number;
   /** Median over the repetitions, and the 10th and 90th percentile, in ms. */

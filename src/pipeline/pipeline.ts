@@ -8,7 +8,9 @@ import type { Session } from "../onnx/session.js";
 import { plain } from "../plain.js";
 import { type ConfigOptions, denoiser, type Schedule, scheduleFromConfig } from "../schedules/index.js";
 import { verifierNamed } from "../verifiers/index.js";
+import { autoWindow } from "../windows/auto.js";
 import { type ExpectedDelta, expectedDelta } from "../windows/calibration.js";
+import { type KnownCost, measureCost, timeOf } from "./cost.js";
 import { type Decoded, decodeLatents } from "./decoder.js";
 import type { JsonObject, ModelFolder } from "./folder.js";
 import {
@@ -22,7 +24,9 @@ import {
 } from "./prompts.js";
 
 /** What a run is where its options do not say. */
-export const DEFAULTS = { steps: 100, draft: "auto", coupling: "reflection", window: 20 } as const;
+export const DEFAULTS = { steps: 100, draft: "auto", coupling: "reflection", window: "auto" } as const;
+/** A window that serves well where calls matter more than rows: for what must not depend on the machine. */
+export const FIXED_WINDOW = 20;
 
 /** What the chain is: the scheduler of the folder, walked in `steps` steps. */
 export interface ScheduleOptions {
@@ -74,8 +78,12 @@ export interface RunOptions
   readonly draft?: string;
   /** How a window is verified. Default: {@link DEFAULTS}. */
   readonly coupling?: string;
-  /** Steps drafted per round, or what chooses them. Default: {@link DEFAULTS}. */
-  readonly window?: number | WindowPolicy;
+  /**
+   * Steps drafted per round; "auto" for what pays by the time of a call against its rows on this machine (see `cost`): which
+   * samples come out depends on it, their law does not, and the result has the plan to replay; or what chooses. Default:
+   * {@link DEFAULTS}.
+   */
+  readonly window?: number | "auto" | WindowPolicy;
 }
 
 export interface Pipeline {
@@ -101,6 +109,8 @@ export interface Pipeline {
   readonly scheduler: JsonObject;
   /** The chain and readout that `run` would use. */
   schedule(options: ScheduleOptions): Schedule;
+  /** The time of a call against its rows on this machine, measured when first asked for. */
+  cost(options?: CostOptions): Promise<KnownCost>;
   /** How far off the guesses of such a run will be, if the folder has a calibration of its drafter: for automatic windows. */
   expectedDelta(options: ScheduleOptions & Pick<RunOptions, "draft">): ExpectedDelta | undefined;
   /** Images of samples, where the folder has a decoder of latents. */
@@ -112,7 +122,12 @@ export interface Pipeline {
 export interface Opener {
   network(file: string, shape: readonly number[] | undefined): Promise<OnnxNetwork>;
   session(file: string): Promise<Session>;
+  /** Where times of calls are kept from run to run, if anywhere. */
+  cost?(target: string, guided: boolean, measure: () => Promise<KnownCost>): Promise<KnownCost>;
 }
+
+/** What the time of a call depends on beside its rows. */
+export type CostOptions = ScheduleOptions & ConditionOptions & Pick<SampleOptions, "signal">;
 
 /**
  * A pipeline from a folder and a way of opening its files: the same in Node and in a browser.
@@ -136,6 +151,7 @@ export async function openPipeline(folder: ModelFolder, opener: Opener, changes:
   let decoder: Promise<Session> | undefined;
   let tokenizer: Promise<Tokenizer> | undefined;
   let textEncoder: Promise<Session> | undefined;
+  const costs = new Map<boolean, Promise<KnownCost>>();
   const defaultDraft = target.perRowTimes ? DEFAULTS.draft : "none";
 
   const schedule = ({ steps = DEFAULTS.steps, churn, sampler }: ScheduleOptions) =>
@@ -174,7 +190,7 @@ export async function openPipeline(folder: ModelFolder, opener: Opener, changes:
     };
   }
 
-  return {
+  const pipeline: Pipeline = {
     folder,
     shape: target.shape,
     target,
@@ -223,8 +239,20 @@ export async function openPipeline(folder: ModelFolder, opener: Opener, changes:
         ...common,
         drafter: createDrafter(name, context),
         verifier: verifierNamed(coupling),
-        window: typeof window === "number" ? fixedWindow(window) : window,
+        window: await windowOf(options),
+        plan: options.plan ?? window === "auto",
       });
+    },
+    cost(options = {}) {
+      const guided = options.guidance !== undefined; // two rows for every state
+      let cost = costs.get(guided);
+      if (!cost) {
+        const measure = () => measured(pipeline, options);
+        cost = opener.cost?.(folder.target, guided, measure) ?? measure();
+        costs.set(guided, cost);
+        cost.catch(() => costs.delete(guided));
+      }
+      return cost;
     },
     expectedDelta({ draft = defaultDraft, ...options }) {
       const { calibration } = folder;
@@ -245,6 +273,33 @@ export async function openPipeline(folder: ModelFolder, opener: Opener, changes:
       );
     },
   };
+  return pipeline;
+
+  async function windowOf(options: RunOptions): Promise<WindowPolicy> {
+    const { window = DEFAULTS.window, maxRows = Number.POSITIVE_INFINITY } = options;
+    if (typeof window === "number") return fixedWindow(window);
+    if (window !== "auto") return window;
+    const { curve } = await pipeline.cost(options);
+    const states = Math.floor(maxRows / (options.guidance === undefined ? 1 : 2));
+    return autoWindow({
+      cost: (rows) => timeOf(curve, rows),
+      expected: pipeline.expectedDelta(options),
+      longest: Math.max(1, Math.min(LONGEST, states - 1)),
+    });
+  }
+}
+
+/** Most steps of an automatic window. */
+const LONGEST = 30;
+
+async function measured(pipeline: Pipeline, options: CostOptions): Promise<KnownCost> {
+  const started = performance.now();
+  const { chain } = pipeline.schedule(options);
+  const curve = await measureCost(pipeline.networkModel(options), chain, {
+    repetitions: 5,
+    ...(options.signal && { signal: options.signal }),
+  });
+  return { curve, measuredMs: performance.now() - started };
 }
 
 function labelsOf(

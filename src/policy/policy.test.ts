@@ -47,7 +47,7 @@ describe("a policy", () => {
   it("reads its folder and decides in the units of the robot", async () => {
     assert.equal(policy.observationSize, 20);
     assert.equal(policy.actionSize, 2);
-    const { chunks, robots, record, late } = await policy.decide(history(3), { seed: 1 });
+    const { chunks, robots, record, late } = await policy.decide(history(3), { seed: 1, window: 20 });
     assert.equal(robots, 1);
     assert.equal(chunks.length, 32);
     assert.equal(late, undefined);
@@ -58,8 +58,8 @@ describe("a policy", () => {
 
   it("decides for robots together as for each alone, up to the seed", async () => {
     const histories = Float64Array.of(...history(3), ...history(8));
-    const together = await policy.decide(histories, { seed: 5 });
-    const alone = await policy.decide(history(3), { seed: 5 });
+    const together = await policy.decide(histories, { seed: 5, window: 20 });
+    const alone = await policy.decide(history(3), { seed: 5, window: 20 });
     assert.equal(together.robots, 2);
     for (let i = 0; i < 32; i++) assert.ok(Math.abs(together.chunks[i]! - alone.chunks[i]!) < 1e-2);
   });
@@ -95,7 +95,7 @@ describe("a policy", () => {
       for (let robot = 0; robot < robots; robot++) histories.set(history(seed), robot * 40);
       const chunks = async (options: DecideOptions) => (await policy.decide(histories, options)).chunks;
       const plain = await chunks({ seed: 1, draft: "none" });
-      assertLaw(chunkLaw(plain, await chunks({ seed: 2 }), 16, 2));
+      assertLaw(chunkLaw(plain, await chunks({ seed: 2, window: 20 }), 16, 2));
       const ddim = await chunks({ seed: 3, draft: "none", steps: 5, sampler: "ancestral", churn: 1e-9 });
       assert.throws(() => assertLaw(chunkLaw(plain, ddim, 16, 2)));
     }

@@ -6,7 +6,7 @@ import type { Carry } from "../core/slot.js";
 import { fixedWindow, type WindowPolicy } from "../core/window-policy.js";
 import { createDrafter, usesDraftModel } from "../drafters/index.js";
 import { listOf, sizeOf } from "../onnx/form.js";
-import { type CostCurve, DEFAULT_ROWS, measureCost, timeOf } from "../pipeline/cost.js";
+import { timeOf } from "../pipeline/cost.js";
 import { DEFAULTS, type Pipeline, type ScheduleOptions } from "../pipeline/pipeline.js";
 import { plain } from "../plain.js";
 import { denoiser, type Schedule } from "../schedules/index.js";
@@ -28,8 +28,8 @@ export interface Sampling extends ScheduleOptions {
   /** Default: {@link DEFAULTS}. */
   readonly coupling?: string;
   /**
-   * Steps drafted per round; "auto" for what pays by the time of a call against its rows, which is measured before the first
-   * such decision; or what makes a window policy for a decision. Default: {@link DEFAULTS}.
+   * Steps drafted per round; "auto" for what pays by the time of a call against its rows on this machine, which is measured
+   * before the first such decision, or read from the cache; or what makes a window policy for a decision. Default: {@link DEFAULTS}.
    */
   readonly window?: number | "auto" | (() => WindowPolicy);
   /** Default: as of {@link sample}. */
@@ -143,7 +143,8 @@ export class Policy {
 
   #conditions(histories: Float64Array) {
     const shown = this.card.observation.steps * this.observationSize;
-    const of = (robot: number) => histories.subarray(robot * shown, (robot + 1) * shown);
+    const robots = this.#robots(histories);
+    const of = (n: number) => histories.subarray((n % robots) * shown, ((n % robots) + 1) * shown);
     return { conditions: { [this.#input]: of } };
   }
 
@@ -167,22 +168,16 @@ export class Policy {
   async prepare(histories: Float64Array, options: Omit<DecideOptions, "seed"> = {}): Promise<void> {
     this.#check(histories);
     const { signal } = options;
-    const { window } = { ...this.#sampling, ...options };
-    if (window === "auto" && !this.#cost) {
-      const curve = await this.#measure(histories, signal);
+    const { draft = this.pipeline.defaultDraft } = { ...this.#sampling, ...options };
+    // a deadline has windows of its own
+    const window = options.window ?? (this.deadline ? undefined : (this.#sampling.window ?? DEFAULTS.window));
+    if (window === "auto" && draft !== "none" && !this.#cost) {
+      const { curve } = await this.pipeline.cost({ ...this.#conditions(histories), ...(signal && { signal }) });
       this.#cost = runningCost((rows) => timeOf(curve, rows));
     }
     await this.deadline?.prepare(this.#robots(histories), (sampling, seed) =>
       this.#decide(histories, { ...this.#sampling, ...sampling, seed, signal }),
     );
-  }
-
-  #measure(histories: Float64Array, signal: AbortSignal | undefined): Promise<CostCurve> {
-    const most = DEFAULT_ROWS.at(-1)!;
-    const shown = histories.length / this.#robots(histories);
-    const many = new Float64Array(most * shown);
-    for (let row = 0; row < most; row++) many.set(histories.subarray(0, shown), row * shown);
-    return measureCost(this.denoiser(many), this.schedule().chain, { repetitions: 5, ...(signal && { signal }) });
   }
 
   /** As of the pipeline, kept for the next decision. */

@@ -3,7 +3,7 @@ import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { fixedWindow } from "../core/window-policy.js";
 import { createDrafter } from "../drafters/index.js";
-import { DEFAULTS } from "../pipeline/pipeline.js";
+import { DEFAULTS, FIXED_WINDOW } from "../pipeline/pipeline.js";
 import { type Episode, historiesOf, rollouts } from "../pusht/rollout.js";
 import { assertLaw, pathLaw } from "../testing/law.js";
 import { verifierNamed } from "../verifiers/index.js";
@@ -44,7 +44,7 @@ describe("the PushT policy that ships with the package", () => {
 
   it("pushes the T, as well by speculative as by plain sampling", async () => {
     const plain = await episodes(policy, 10, { draft: "none" });
-    const speculative = await episodes(policy, 10, {});
+    const speculative = await episodes(policy, 10, { window: FIXED_WINDOW });
     assert.ok(plain.mean > 0.8 && speculative.mean > 0.8, `${plain.mean}, ${speculative.mean}`);
     // Ten episodes see a difference of about 0.1; the study has fifty.
     const error = Math.max(0.02, Math.hypot(plain.error, speculative.error));
@@ -61,7 +61,7 @@ describe("the PushT policy that ships with the package", () => {
     const seen = historiesOf(policy, traced);
     let calls = 0;
     for (const [seed, history] of seen.entries()) {
-      calls += (await policy.decide(history, { seed, draft: "frozen:x0" })).record.calls;
+      calls += (await policy.decide(history, { seed, draft: "frozen:x0", window: FIXED_WINDOW })).record.calls;
     }
     assert.ok(calls / seen.length <= 20, `${calls / seen.length} calls a decision`);
 
@@ -72,14 +72,14 @@ describe("the PushT policy that ships with the package", () => {
     const nothing = { dim: 32, evaluate: (rows: { count: number }) => new Float64Array(rows.count * 32) };
     for (const draft of [DEFAULTS.draft, "frozen:x0"]) {
       const drafter = createDrafter(draft, { chain, shape: policy.pipeline.shape });
-      const speculation = { drafter, verifier: verifierNamed(DEFAULTS.coupling), window: fixedWindow(DEFAULTS.window) };
+      const speculation = { drafter, verifier: verifierNamed(DEFAULTS.coupling), window: fixedWindow(FIXED_WINDOW) };
       assertLaw(await pathLaw(chain, policy.denoiser(histories), nothing, speculation, robots, 5));
     }
   });
 
   it("drafts with its second network", async () => {
     const history = new Float64Array(40).fill(256);
-    const { record } = await policy.decide(history, { seed: 1, draft: "independent" });
+    const { record } = await policy.decide(history, { seed: 1, draft: "independent", window: FIXED_WINDOW });
     assert.ok(record.calls < 50 && record.draftCalls > 50, `${record.calls} calls, ${record.draftCalls} of the draft`);
   });
 });

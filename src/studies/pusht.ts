@@ -5,7 +5,7 @@ import { Option } from "commander";
 import { SpecdiffError } from "../core/errors.js";
 import { drafterNames, usesDraftModel } from "../drafters/index.js";
 import { type CostPoint, measureCost } from "../pipeline/cost.js";
-import { DEFAULTS } from "../pipeline/pipeline.js";
+import { DEFAULTS, FIXED_WINDOW } from "../pipeline/pipeline.js";
 import { loadPolicy } from "../policy/load.js";
 import type { Policy, Sampling } from "../policy/policy.js";
 import { EPISODE_STEPS } from "../pusht/environment.js";
@@ -271,7 +271,7 @@ function methodsOf({ windows, all }: PushtSize, independent: boolean): Method[] 
 
 /** The window of methods that are run with one. */
 function windowOf(windows: readonly number[]): number {
-  return windows.includes(DEFAULTS.window) ? DEFAULTS.window : windows[0]!;
+  return windows.includes(FIXED_WINDOW) ? FIXED_WINDOW : windows[0]!;
 }
 
 function cellsOf(size: PushtSize, seed: number, networks: readonly Network[], independent: boolean): PushtConfig[] {
