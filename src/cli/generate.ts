@@ -8,7 +8,8 @@ import { replayWindows } from "../core/window-policy.js";
 import { imageGrid, npy, type Pipeline, type RunOptions } from "../node/index.js";
 import { reexportAdvice } from "../onnx/index.js";
 import { assertChecked, selfCheck } from "../pipeline/check.js";
-import { DEFAULTS } from "../pipeline/pipeline.js";
+import type { KnownCost } from "../pipeline/cost.js";
+import { DEFAULTS, FIXED_WINDOW } from "../pipeline/pipeline.js";
 import { exitCodeOf, explain } from "./exit.js";
 import { assertWritable, writeAll } from "./files.js";
 import {
@@ -155,7 +156,10 @@ async function generate(given: Flags): Promise<void> {
       const findings = await selfCheck(pipeline, { ...options, providers: flags.provider });
       assertChecked(pipeline.folder.name, findings);
     }
-    const window = await windowOf(pipeline, flags, options, recorded?.plan);
+    const cost =
+      recorded?.plan || flags.window !== "auto" || flags.draft === "none" ? undefined : await pipeline.cost(options);
+    if (cost) process.stderr.write(`specdiff: ${costLine(cost)}\n`);
+    const window = recorded?.plan ? replayWindows(recorded.plan) : flags.window;
     const speculative = await attempt(pipeline, flags.draft === "none" ? "plain" : "speculative", {
       ...options,
       window,
@@ -164,7 +168,7 @@ async function generate(given: Flags): Promise<void> {
     });
     const plain =
       flags.compare && !speculative.error ? await attempt(pipeline, "plain", { ...options, draft: "none" }) : undefined;
-    await store(flags, pipeline, pipeline.schedule(options).name, speculative.result, plain?.result, rounds);
+    await store(flags, pipeline, pipeline.schedule(options).name, speculative.result, plain?.result, rounds, cost);
     const error = speculative.error ?? plain?.error;
     if (error) throw error;
   } finally {
@@ -173,22 +177,12 @@ async function generate(given: Flags): Promise<void> {
   }
 }
 
-/** The window of the flags; for "auto" the cost of calls on this machine is looked up first and said on standard error. */
-async function windowOf(
-  pipeline: Pipeline,
-  flags: Flags,
-  options: RunOptions,
-  plan: number[][] | undefined,
-): Promise<NonNullable<RunOptions["window"]>> {
-  if (plan) return replayWindows(plan);
-  if (flags.window !== "auto" || flags.draft === "none") return flags.window;
-  const { curve, measuredMs } = await pipeline.cost(options);
+function costLine({ curve, measuredMs }: KnownCost): string {
   const source = measuredMs > 0 ? `measured in ${(measuredMs / 1000).toFixed(1)} s` : "measured before";
-  process.stderr.write(
-    `specdiff: a call of one row takes ${curve.points[0]!.ms.toFixed(1)} ms, a further row ${curve.marginalMs.toFixed(1)} ms (${source}): ` +
-      `at most ${Math.max(1, curve.bound).toFixed(2)} times sooner for a single trajectory\n`,
+  return (
+    `a call of one row takes ${curve.points[0]!.ms.toFixed(1)} ms, a further row ${curve.marginalMs.toFixed(1)} ms (${source}): ` +
+    `at most ${Math.max(1, curve.bound).toFixed(2)} times sooner for a single trajectory`
   );
-  return "auto";
 }
 
 interface RecordedRun {
@@ -235,6 +229,7 @@ async function store(
   result: SampleResult,
   plain: SampleResult | undefined,
   rounds: readonly RoundRecord[],
+  cost: KnownCost | undefined,
 ): Promise<void> {
   const done = finishedOnly(result);
   const files: [string, Uint8Array | string][] = [];
@@ -264,6 +259,7 @@ async function store(
     config,
     finishedTrajectories: result.finished.flatMap((finished, n) => (finished ? [n] : [])),
     versions: versions(),
+    ...(cost && { cost: { ...cost.curve, measuredMs: cost.measuredMs } }),
     ...(listed && { roundList: rounds }),
     ...(result.plan && { plan: result.plan }),
   };
@@ -315,9 +311,13 @@ function summary(
   ];
   if (record.draftCalls > 0)
     lines.push(`The draft network made ${record.draftCalls} calls of its own with ${record.draftRows} rows.`);
-  if (plan?.every((windows) => windows.every((length) => length <= 1)))
-    lines.push("No window promised to save time on this machine, so every step was sampled plainly.");
-  if (plain) lines.push(verdict(record, plain.record));
+  if (plan?.every((windows) => windows.every((length) => length <= 1))) {
+    lines.push(
+      `No window promised to save seconds on this machine, so every step was sampled plainly; --window ${FIXED_WINDOW} saves calls all the same.`,
+    );
+  } else if (plain) {
+    lines.push(verdict(record, plain.record));
+  }
   lines.push(`Wrote ${files.join(", ")}`, "");
   return lines.join("\n");
 }

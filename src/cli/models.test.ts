@@ -245,3 +245,27 @@ describe("broken exports: a clear message and an exit code, before anything is s
     });
   }
 });
+
+it("calibrate writes a file beside the model that automatic windows begin with", async () => {
+  const model = await copy("vectors-v", "calibrated");
+  const made = await specdiff(`calibrate --model ${model} --count 2 --steps 30`);
+  assert.equal(made.code, 0, made.stderr);
+  assert.match(made.stdout, /delta beside a refused state.*Wrote calibrated.calibration\.json/s);
+  const file = join(scratch, model, "calibration.json");
+  const { draft, logSnr, near, far, made: how } = JSON.parse(await readFile(file, "utf8"));
+  assert.deepEqual([draft, near.length, far.length, how.steps], ["auto", logSnr.length, logSnr.length, 30]);
+
+  const { code, stderr } = await specdiff(`generate --model ${model} ${small} --no-check --json c.json`);
+  assert.equal(code, 0, stderr);
+  const record = JSON.parse(await readFile(join(scratch, "c.json"), "utf8"));
+  assert.equal(record.plan.length, 2);
+  assert.ok(record.cost.points.length > 1);
+
+  await writeFile(file, '{"draft": "auto", "logSnr": []}');
+  const spoilt = await specdiff(`generate --model ${model} ${small}`);
+  assert.equal(spoilt.code, 5);
+  assert.match(
+    spoilt.stderr,
+    /calibration\.json: logSnr must be a list of ascending numbers; run specdiff calibrate again/,
+  );
+});
