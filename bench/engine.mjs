@@ -61,15 +61,21 @@ for (const { draft, coupling } of [
   { draft: "none", coupling: "block" },
   { draft: "frozen:x0", coupling: "reflection" },
   { draft: "posterior", coupling: "block" },
+  { draft: "posterior", coupling: "reflection" },
+  { draft: "auto", coupling: "reflection" },
 ]) {
   const engine = [];
   const drafter = [];
   const micros = [];
+  const guess = [];
+  const both = [];
   for (let seed = 0; seed < 5; seed++) {
-    const { record } = await pipeline.run({ count: 4, steps: 40, seed, draft, coupling });
+    const { record } = await pipeline.run({ count: 4, steps: 40, seed, draft, coupling, window: 20 });
     engine.push((100 * record.engineMs) / record.wallMs);
     drafter.push((100 * record.draftMs) / record.wallMs);
     micros.push((1000 * (record.engineMs + record.draftMs)) / record.rows);
+    guess.push(record.guesses > 0 ? (1000 * record.draftMs) / record.guesses : 0);
+    both.push((100 * (record.engineMs + record.draftMs)) / record.wallMs);
   }
   const share = spread(engine);
   rowsOfShares.push({
@@ -79,13 +85,15 @@ for (const { draft, coupling } of [
     low: share.low,
     high: share.high,
     "drafter %": spread(drafter).median,
+    "both %": spread(both).median,
     "both, us/row": spread(micros).median,
+    "drafter, us/guess": spread(guess).median,
   });
 }
 await pipeline.close();
 console.log();
 report(
-  "Share of wall-clock with the shipped model, one thread, 4 images of 40 steps, window 10 (medians of 5 runs)",
-  { threads: 1, count: 4, steps: 40, window: 10 },
+  "Share of wall-clock with the shipped model, one thread, 4 images of 40 steps, window 20 (medians of 5 runs)",
+  { threads: 1, count: 4, steps: 40, window: 20 },
   rowsOfShares,
 );

@@ -141,6 +141,7 @@ const targets = [
     count: Number(values.images),
   },
 ];
+/** @type {Record<string, string | number>[]} */
 const table = [];
 for (const target of targets) {
   const steps = target.chain.sigma.length;

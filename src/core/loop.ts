@@ -134,6 +134,7 @@ class Run {
   #accepted = 0;
   #rejected = 0;
   #draftMs = 0;
+  #guesses = 0;
 
   constructor(options: SampleOptions) {
     const { chain, model, count, drafter, window } = options;
@@ -297,6 +298,7 @@ class Run {
 
   async #guess(level: number): Promise<void> {
     const rows = this.#draftRows;
+    this.#guesses += rows.count;
     const started = performance.now();
     const answer = this.#drafter.guess(rows, this.#draftMemories, this.#options.signal);
     const guesses = answer instanceof Promise ? await answer : answer;
@@ -506,6 +508,7 @@ class Run {
       rows: this.#target.rows,
       draftCalls: (meter?.calls ?? 0) - this.#draftMeterStart.calls,
       draftRows: (meter?.rows ?? 0) - this.#draftMeterStart.rows,
+      guesses: this.#guesses,
       trajectoryCalls: this.#trajectoryCalls,
       rounds: this.#rounds,
       committed: this.#committed,

@@ -12,6 +12,8 @@ export interface RunRecord {
   /** Batched calls and rows of the draft network, if there is one. */
   readonly draftCalls: number;
   readonly draftRows: number;
+  /** Rows that the drafter guessed, by whatever means: draftMs / guesses is what a guess costs. */
+  readonly guesses: number;
   /** Sum over trajectories of the target calls each took part in. */
   readonly trajectoryCalls: number;
   /** Windows verified, summed over trajectories. */
