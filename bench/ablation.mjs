@@ -44,7 +44,13 @@ const rules = [
 const folder = (/** @type {string} */ name) => fileURLToPath(new URL(`../models/${name}`, import.meta.url));
 const images = await fromPretrained(folder("cifar10"));
 const policy = await loadPolicy(folder("pusht"));
-const episodes = await rollouts(policy, { starts: [101_000, 101_001], seed: 1, steps: 80, trace: true });
+const episodes = await rollouts(policy, {
+  starts: [101_000, 101_001],
+  seed: 1,
+  steps: 80,
+  trace: true,
+  sampling: { window: 20 },
+});
 const observations = historiesOf(policy, episodes).slice(0, Number(values.decisions));
 
 /** @param {string} name @param {ReturnType<typeof smallMixture>} mixture @param {number} window @returns {Target} */

@@ -28,6 +28,7 @@ async function measured(name, folder, decisions, windows) {
     seed: 1,
     steps: 120,
     trace: true,
+    sampling: { window: 20 },
   });
   const seen = historiesOf(policy, episodes).slice(0, decisions);
   const first = seen[0] ?? new Float64Array(0);

@@ -5,7 +5,7 @@ import type { Model } from "../core/model.js";
 import type { DraftContext } from "../drafters/index.js";
 import { calibrate } from "../pipeline/calibrate.js";
 import { CALIBRATION_FILE } from "../pipeline/folder.js";
-import { DEFAULTS } from "../pipeline/pipeline.js";
+import { DEFAULTS, FIXED_WINDOW } from "../pipeline/pipeline.js";
 import { loadPolicy } from "../policy/index.js";
 import { historiesOf, rollouts } from "../pusht/index.js";
 import { denoiser } from "../schedules/index.js";
@@ -101,7 +101,14 @@ async function ofPolicy(flags: Flags, signal: AbortSignal): Promise<Subject> {
   const policy = await loadPolicy(flags.model, { ...(flags.threads && { threads: flags.threads }) });
   try {
     const starts = Array.from({ length: Math.min(4, flags.count) }, (_, i) => 300_000 + i);
-    const episodes = await rollouts(policy, { starts, seed: flags.seed, steps: 120, trace: true, signal });
+    const episodes = await rollouts(policy, {
+      starts,
+      seed: flags.seed,
+      steps: 120,
+      trace: true,
+      signal,
+      sampling: { window: FIXED_WINDOW },
+    });
     const seen = historiesOf(policy, episodes);
     const size = seen[0]!.length;
     const histories = new Float64Array(flags.count * size);

@@ -51,7 +51,7 @@ Examples:
   specdiff generate                                       16 CIFAR-10 images, out/grid.png and out/record.json
   specdiff generate --count 64 --class cat dog --seed 7   cats and dogs in turn
   specdiff generate --compare                             the same number by plain sampling too, and both costs
-  specdiff generate --window auto                         speculate only as far as it saves seconds on this machine
+  specdiff generate --window 20                           long windows: fewest calls, whatever it costs in seconds
   specdiff generate --draft independent --window 6        draft with the small network
   specdiff generate --model my-model --steps 50 --draft frozen:epsilon --samples x.npy
 
@@ -83,7 +83,7 @@ export function generateCommand(): Command {
     )
     .addOption(couplingOption())
     .addOption(
-      new Option("--window <l>", "steps drafted per round; auto: what pays on this machine, never if nothing does")
+      new Option("--window <l>", "steps drafted per round; auto: what saves seconds on this machine, none if none does")
         .argParser((text) => (text === "auto" ? text : wholeNumber(1)(text)))
         .default(DEFAULTS.window),
     )
