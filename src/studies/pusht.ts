@@ -378,6 +378,7 @@ async function histories(policy: Policy, count: number, seed: number, signal: Ab
     starts: Array.from({ length: Math.ceil(count / perEpisode) }, (_, i) => FIRST_START + 1000 + i),
     seed: seed + 1,
     steps: perEpisode * every,
+    sampling: { draft: "none" },
     trace: true,
     signal,
   });
