@@ -177,7 +177,7 @@ class Run {
     if (options.plan) this.#plan = Array.from({ length: count }, () => []);
     const keep = { paths: options.paths === true, logDensity: options.logDensity === true };
     for (let i = Math.min(options.inFlight ?? 16, count); i > 0; i--) {
-      this.#idle.push(new Slot(chain, this.#dim, longest, this.#random, keep));
+      this.#idle.push(new Slot(chain, this.#dim, this.#random, keep));
     }
   }
 
@@ -259,6 +259,7 @@ class Run {
         continue;
       }
       slot.window.drafted = Math.min(chosen, remaining);
+      slot.reserve(slot.window.drafted);
       slot.drafting = true;
       slot.leafLost = false;
       slot.anchoredAt = slot.hasAnchor ? slot.anchor.step : Number.NaN;

@@ -18,7 +18,7 @@ export type Carry = "none" | "parent" | "nearest" | "window";
 
 /**
  * One trajectory in flight: its committed state (node 0), the window drafted from it, and the last anchor. Everything is
- * allocated once, for the longest window, and used again for the next trajectory.
+ * allocated once, grows with the longest window there was, and is used again for the next trajectory.
  */
 export class Slot {
   readonly #chain: Chain;
@@ -42,36 +42,30 @@ export class Slot {
   /** Whether the root is to be evaluated before a window is drafted. */
   rootFirst = false;
 
-  readonly window: Window & { drafted: number };
-  readonly verdict: Verdict;
+  readonly window: { -readonly [key in keyof Window]: Window[key] };
+  readonly verdict: { -readonly [key in keyof Verdict]: Verdict[key] };
   readonly random: VerifierRandom;
   /** f at the nodes; row i holds a value if known[i]. */
-  readonly outputs: Float64Array;
-  readonly known: Uint8Array;
+  outputs = new Float64Array(0);
+  known = new Uint8Array(0);
   /** Whether the transition out of a node was drafted from a guess rather than from its known output. */
-  readonly guessed: Uint8Array;
+  guessed = new Uint8Array(0);
   readonly anchor: Evaluation & { step: number };
   /** The step of the point that the last guess of the window started from, NaN if from none; and for each node, how far before. */
   anchoredAt = Number.NaN;
-  readonly reach: Float64Array;
+  reach = new Float64Array(0);
   hasAnchor = false;
   /** Draft noise out of each inner node, in standard deviations; that of the first `keptNoise` nodes is of a window before. */
-  readonly #noise: Float64Array;
+  #noise = new Float64Array(0);
   #keptNoise = 0;
   /** The refused nodes of the window before, by node of this one, and whether f is known there. */
-  readonly #refused: readonly (Evaluation & { step: number })[];
-  readonly #refusedKnown: Uint8Array;
-  readonly #nodes: readonly (Evaluation & { step: number })[];
+  #refused: readonly (Evaluation & { step: number })[] = [];
+  #refusedKnown = new Uint8Array(0);
+  #nodes: readonly (Evaluation & { step: number })[] = [];
   readonly path: Float64Array | undefined;
   readonly logDensity: Float64Array | undefined;
 
-  constructor(
-    chain: Chain,
-    dim: number,
-    longest: number,
-    random: RandomStream,
-    keep: { paths: boolean; logDensity: boolean },
-  ) {
+  constructor(chain: Chain, dim: number, random: RandomStream, keep: { paths: boolean; logDensity: boolean }) {
     this.#chain = chain;
     this.#random = random;
     this.dim = dim;
@@ -79,34 +73,59 @@ export class Slot {
     this.window = {
       dim,
       drafted: 0,
-      parent: Int32Array.from({ length: longest + 1 }, (_, node) => node - 1),
-      states: new Float64Array((longest + 1) * dim),
-      draftMeans: new Float64Array(longest * dim),
-      targetMeans: new Float64Array(longest * dim),
-      sigma: new Float64Array(longest),
+      parent: new Int32Array(0),
+      states: new Float64Array(0),
+      draftMeans: new Float64Array(0),
+      targetMeans: new Float64Array(0),
+      sigma: new Float64Array(0),
     };
     this.verdict = {
       tip: 0,
       corrected: false,
       replaced: -1,
       residual: new Float64Array(dim),
-      delta: new Float64Array(longest),
+      delta: new Float64Array(0),
     };
     this.random = {
       uniform: (node) => this.#key(node, Purpose.accept).uniform(),
       normals: (node, out) => this.#key(node, Purpose.residual).normals(out),
     };
-    this.outputs = new Float64Array((longest + 1) * dim);
-    this.known = new Uint8Array(longest + 1);
-    this.guessed = new Uint8Array(longest);
-    this.reach = new Float64Array(longest);
-    this.#noise = new Float64Array(longest * dim);
-    this.#nodes = evaluations(this.window.states, this.outputs, dim);
-    this.#refused = evaluations(new Float64Array((longest + 1) * dim), new Float64Array((longest + 1) * dim), dim);
-    this.#refusedKnown = new Uint8Array(longest + 1);
     this.anchor = { step: 0, state: new Float64Array(dim), output: new Float64Array(dim) };
     this.path = keep.paths ? new Float64Array((steps + 1) * dim) : undefined;
     this.logDensity = keep.logDensity ? new Float64Array(steps) : undefined;
+    this.reserve(1);
+  }
+
+  /** Makes room for a window of this length; what is kept from the one before stays. Views from before are no longer of this slot. */
+  reserve(length: number): void {
+    const { window, verdict, dim } = this;
+    if (length <= window.sigma.length) return;
+    const room = Math.max(length, 2 * window.sigma.length);
+    const grown = <T extends Float64Array | Uint8Array>(old: T, size: number): T => {
+      const array = new (old.constructor as new (size: number) => T)(size);
+      array.set(old);
+      return array;
+    };
+    window.parent = Int32Array.from({ length: room + 1 }, (_, node) => node - 1);
+    window.states = grown(window.states, (room + 1) * dim);
+    window.draftMeans = grown(window.draftMeans, room * dim);
+    window.targetMeans = grown(window.targetMeans, room * dim);
+    window.sigma = grown(window.sigma, room);
+    verdict.delta = grown(verdict.delta, room);
+    this.outputs = grown(this.outputs, (room + 1) * dim);
+    this.known = grown(this.known, room + 1);
+    this.guessed = grown(this.guessed, room);
+    this.reach = grown(this.reach, room);
+    this.#noise = grown(this.#noise, room * dim);
+    this.#nodes = evaluations(window.states, this.outputs, dim);
+    const refused = evaluations(new Float64Array((room + 1) * dim), new Float64Array((room + 1) * dim), dim);
+    this.#refused.forEach(({ step, state, output }, node) => {
+      refused[node]!.step = step;
+      refused[node]!.state.set(state);
+      refused[node]!.output.set(output);
+    });
+    this.#refused = refused;
+    this.#refusedKnown = grown(this.#refusedKnown, room + 1);
   }
 
   /** Puts a trajectory at its first state. */
