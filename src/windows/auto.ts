@@ -18,7 +18,7 @@ export interface AutoWindowOptions {
 }
 
 /** Speculation must promise this much before it is preferred to plain sampling. */
-const MARGIN = 1.1;
+const MARGIN = 1.15;
 /**
  * Of plain rounds, one in so many guesses its step to see how good the drafts are, at most; fewer where the drafter's time for it
  * would be more than PROBE_SHARE of plain sampling's.
@@ -52,7 +52,7 @@ interface Own extends Seen {
  * without any, from the latest of the others at this step, or the calibration. A window of L, used again and again, then commits
  * E(L) = sum_{i<=L} p_1 .. p_i + 1 - p_1 .. p_L steps, p = 2 Phi(-delta / 2), where under carry "window" all but the last E of its
  * levels have been drafted before. It takes a call with its rows, and the drafter's and engine's time as measured so far. If the
- * best E(L) / time beats plain sampling by 10 %, every trajectory gets the rows that commit more than they cost at that rate:
+ * best E(L) / time beats plain sampling by 15 %, every trajectory gets the rows that commit more than they cost at that rate:
  * argmax E(L) - rate x (time of all rows - time of the others'). Else the root is evaluated and its step taken, which is plain
  * sampling, a row and a step per call, except that now and then a guess takes the step to be judged by the same row.
  *
