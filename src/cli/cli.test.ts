@@ -82,6 +82,8 @@ describe("specdiff generate", () => {
       "20",
       "--seed",
       "3",
+      "--window",
+      "8",
       "--compare",
       "--rounds",
       "--out",

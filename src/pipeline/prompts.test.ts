@@ -45,7 +45,7 @@ describe("prompts of a text-to-image stand-in", () => {
   it("decide the samples: other words, other samples; the same words, the same ones", async () => {
     const { dim } = pipeline.networkModel(await pipeline.embed({ prompts: ["a cat"] }));
     const run = async (options: { prompts: string[]; negativePrompt?: string; guidance?: number }) => {
-      const { samples } = await pipeline.run({ ...options, count: 2, steps: 6, seed: 3 });
+      const { samples } = await pipeline.run({ ...options, count: 2, steps: 6, seed: 3, window: 4 });
       return [samples.slice(0, dim), samples.slice(dim)];
     };
     const [cat, dog] = await run({ prompts: ["a cat", "the dog"] });

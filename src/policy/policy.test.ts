@@ -40,7 +40,7 @@ function history(seed: number, steps = 1): Float64Array {
 describe("a policy", () => {
   let policy: Policy;
   before(async () => {
-    policy = await loadPolicy(STAND_IN, { threads: 1 });
+    policy = await loadPolicy(STAND_IN, { threads: 1, sampling: { window: 20 } });
   });
   after(() => policy.close());
 
