@@ -51,7 +51,7 @@ async function run(definition: StudyDefinition, flags: Flags): Promise<void> {
     const report = await runStudy(study, {
       out,
       versions: versions(),
-      command: ["specdiff", ...process.argv.slice(2)].join(" "),
+      command: commandOf(process.argv.slice(2)),
       signal: abort.signal,
       onProgress: progress.update,
     });
@@ -63,6 +63,12 @@ async function run(definition: StudyDefinition, flags: Flags): Promise<void> {
     process.off("SIGINT", onInterrupt);
     await study.close?.();
   }
+}
+
+/** The command as another machine would give it: without the folder that this one wrote to. */
+function commandOf(words: readonly string[]): string {
+  const named = words.filter((word, i) => word !== "--out" && words[i - 1] !== "--out" && !word.startsWith("--out="));
+  return ["specdiff", ...named].join(" ");
 }
 
 /** A bar on a terminal, a line for each cell elsewhere; both on standard error. */
