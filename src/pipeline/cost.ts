@@ -1,4 +1,5 @@
 import type { Chain } from "../core/chain.js";
+import { SpecdiffError } from "../core/errors.js";
 import { type Model, RowBuffer } from "../core/model.js";
 import { RandomStream } from "../core/random.js";
 
@@ -36,6 +37,7 @@ export const DEFAULT_ROWS: readonly number[] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32
 /**
  * Measures a model's calls, repetitions of all sizes in turn so that a disturbance meets all of them.
  * @param rowCounts ascending, the first must be 1
+ * @throws SpecdiffError("aborted") if the signal stops it
  */
 export async function measureCost(
   model: Model,
@@ -63,7 +65,10 @@ export async function measureCost(
   const burst = async (rows: RowBuffer) => {
     const taken: number[] = [];
     for (let total = 0; total < BURST_MS && taken.length < BURST_CALLS; total += taken.at(-1)!) {
-      options.signal?.throwIfAborted();
+      if (options.signal?.aborted) {
+        const { reason } = options.signal;
+        throw new SpecdiffError("aborted", "measuring the time of calls was stopped", { cause: reason });
+      }
       const started = performance.now();
       await model.evaluate(rows);
       taken.push(performance.now() - started);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { sample } from "../core/loop.js";
 import { calibrate } from "../pipeline/calibrate.js";
+import { measureCost } from "../pipeline/cost.js";
 import { plain } from "../plain.js";
 import { interpolant, reverseSde, timeGrid } from "../schedules/index.js";
 import { assertLaw, pathLaw } from "../testing/law.js";
@@ -78,6 +79,11 @@ describe("automatic windows that know what to expect", () => {
       assertLaw(await pathLaw(chain, model, testModel(dim, 0.3), rest, 400, 3));
     }
   });
+});
+
+it("stops measuring for a signal", async () => {
+  const measured = measureCost(testModel(dim), chainOf(80), { signal: AbortSignal.abort() });
+  await assert.rejects(measured, { code: "aborted", message: /was stopped/ });
 });
 
 it("a running cost follows what calls take, also of sizes near those it has seen", () => {
