@@ -201,6 +201,8 @@ describe("specdiff generate", () => {
         "5",
         "--samples",
         "c.npy",
+        "--window",
+        "3",
         "--class",
         ...classes,
       ]);

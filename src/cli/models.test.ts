@@ -84,7 +84,7 @@ describe("generate with every form of a model, self-check included", () => {
       ["b.npy", bare],
       ["c.npy", bare.replace("DDPMScheduler", `${standIn("vectors-v")}/scheduler/scheduler_config.json`)],
     ]) {
-      const { code, stderr } = await specdiff(`generate --model ${model} ${small} --samples ${file}`);
+      const { code, stderr } = await specdiff(`generate --model ${model} ${small} --window 4 --samples ${file}`);
       assert.equal(code, 0, stderr);
     }
     const [a, b, c] = await Promise.all(["a", "b", "c"].map((name) => readFile(join(scratch, `${name}.npy`))));

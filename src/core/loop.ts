@@ -418,11 +418,18 @@ class Run {
     const { window, verdict } = slot;
     slot.targetMeans();
     verdict.delta.fill(Number.NaN);
-    this.#options.verifier.verify(window, slot.random, verdict);
     let drafted = false;
+    for (let node = 0; node < window.drafted; node++) drafted ||= slot.guessed[node] === 1;
+    if (drafted) {
+      this.#options.verifier.verify(window, slot.random, verdict);
+    } else {
+      // Steps from known outputs are the target's own: every coupling keeps them.
+      verdict.tip = window.drafted;
+      verdict.corrected = false;
+      verdict.replaced = -1;
+    }
     for (let node = 0; node < window.drafted; node++) {
       if (!slot.guessed[node]) continue;
-      drafted = true;
       if (window.sigma[node] === 0) continue;
       this.#proposed++;
       if (node < verdict.tip) this.#accepted++;

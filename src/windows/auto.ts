@@ -18,7 +18,12 @@ export interface AutoWindowOptions {
 }
 
 /** Speculation must promise this much before it is preferred to plain sampling. */
-const MARGIN = 1.15;
+const MARGIN = 1.05;
+/** With a calibration it must promise to save this share of a chain's time before the first window of a run: a drafter has to warm up. */
+const LEAST_SAVED = 0.1;
+/** The promise is reckoned at so many places of the chain, every so many plain rounds. */
+const PLACES = 16;
+const RECKON_EVERY = 32;
 /**
  * Of plain rounds, one in so many guesses its step to see how good the drafts are, at most; fewer where the drafter's time for it
  * would be more than PROBE_SHARE of plain sampling's.
@@ -29,8 +34,13 @@ const PROBE_SHARE = 0.01;
 const SURPRISE = 0.5;
 /** delta beside a neighbour of the same step, as a share of that one step from an anchor, before it is known. */
 const NEAR_SHARE = 0.5;
-/** Weight of a round against all before it. */
-const NEWEST = 0.6;
+/** Weight of the delta of one level against all before it, and of one round in how far predictions are trusted. */
+const NEWEST = 0.2;
+const TRUST_NEWEST = 0.03;
+/** Time of the drafter and the engine per row, as a share of a call of one row, before it is known. */
+const OTHER_SHARE = 0.05;
+/** One tick counts as at most so many times off: a drafter's first guess takes a hundred times as long as later ones. */
+const STALL = 3;
 /** A draft further off than this is lost anyway. */
 const LOST = 3;
 
@@ -52,9 +62,11 @@ interface Own extends Seen {
  * without any, from the latest of the others at this step, or the calibration. A window of L, used again and again, then commits
  * E(L) = sum_{i<=L} p_1 .. p_i + 1 - p_1 .. p_L steps, p = 2 Phi(-delta / 2), where under carry "window" all but the last E of its
  * levels have been drafted before. It takes a call with its rows, and the drafter's and engine's time as measured so far. If the
- * best E(L) / time beats plain sampling by 15 %, every trajectory gets the rows that commit more than they cost at that rate:
+ * best E(L) / time beats plain sampling by 5 %, every trajectory gets the rows that commit more than they cost at that rate:
  * argmax E(L) - rate x (time of all rows - time of the others'). Else the root is evaluated and its step taken, which is plain
- * sampling, a row and a step per call, except that now and then a guess takes the step to be judged by the same row.
+ * sampling, a row and a step per call, except that now and then a guess takes the step to be judged by the same row. With a
+ * calibration the whole chain is foreseen: where all its windows together would save less than a tenth of its time, a run stays
+ * plain and guesses nothing.
  *
  * A policy remembers the trajectories of its run: make a new one for each.
  * @throws SpecdiffError("bad-argument") if the cost of a row is not a time
@@ -67,10 +79,9 @@ export function autoWindow({ cost, expected, longest = 30 }: AutoWindowOptions):
   const latest: Seen[] = [];
   let sharing = 1;
   let rowsPerTick = 0;
-  let otherPerRow = 0;
+  let otherPerRow = OTHER_SHARE * single;
   let trust = 1;
-  let probes = 0;
-  let probeMs = 0;
+  let begun = expected === undefined;
   const unit = { near: 1, far: 1 };
   const usual: ExpectedDelta = expected ?? (() => unit);
 
@@ -105,6 +116,19 @@ export function autoWindow({ cost, expected, longest = 30 }: AutoWindowOptions):
   const rateOf = (lengths: readonly [number, number][], inFlight: number): number =>
     Math.max(0, ...lengths.map(([length, steps]) => (inFlight * steps) / timeOf(inFlight * rowsOf(length))));
 
+  /** The share of a whole chain's time that windows would save from here to its end, by the calibration. */
+  const saved = (start: RoundStart): number => {
+    const { step, remaining, inFlight } = start;
+    const plainRate = inFlight / running.of(inFlight);
+    let total = 0;
+    for (let place = 0; place < PLACES; place++) {
+      const ahead = Math.floor(((place + 0.5) / PLACES) * remaining);
+      const rate = rateOf(outlook({ ...start, step: step + ahead, remaining: remaining - ahead }, unit), inFlight);
+      if (rate > MARGIN * plainRate) total += 1 - plainRate / rate;
+    }
+    return (total / PLACES) * (remaining / (step + remaining));
+  };
+
   return {
     name: "auto",
     longest,
@@ -118,6 +142,8 @@ export function autoWindow({ cost, expected, longest = 30 }: AutoWindowOptions):
       own.expected = 0;
       sharing = inFlight;
       const enough = (MARGIN * inFlight) / running.of(inFlight);
+      if (!begun && start.round % RECKON_EVERY === 0) begun = saved(start) >= LEAST_SAVED;
+      if (!begun) return rootKnown ? 1 : 0;
       const far = own.far ?? latest[step]?.far ?? (expected ? 1 : undefined);
       const near = own.near ?? latest[step]?.near ?? (expected ? 1 : far === undefined ? undefined : NEAR_SHARE * far);
       if (far !== undefined && near !== undefined) {
@@ -134,13 +160,11 @@ export function autoWindow({ cost, expected, longest = 30 }: AutoWindowOptions):
         }
       }
       if (rootKnown) return 1;
-      const every = Math.max(PROBE_EVERY, Math.ceil(probeMs / (PROBE_SHARE * running.of(1))));
+      const every = Math.max(PROBE_EVERY, Math.ceil(otherPerRow / (PROBE_SHARE * running.of(1))));
       if (own.plainRounds++ % every !== 0) return 0;
       // Would anything be gained if guesses were as good as can be hoped?
       const hope = expected ? { near: SURPRISE * (near ?? 1), far: SURPRISE * (far ?? 1) } : { near: 0, far: 0 };
-      if (rateOf(outlook(start, hope), inFlight) <= enough) return 0;
-      probes++;
-      return 1;
+      return rateOf(outlook(start, hope), inFlight) > enough ? 1 : 0;
     },
     observe({ trajectory, step, accepted, corrected, delta, reach }: RoundRecord): void {
       const own = trajectories.get(trajectory);
@@ -158,19 +182,19 @@ export function autoWindow({ cost, expected, longest = 30 }: AutoWindowOptions):
       });
       for (const kind of ["near", "far"] as const) {
         if (counts[kind] === 0) continue;
-        own[kind] = mixed(own[kind], sums[kind] / counts[kind]);
+        own[kind] = mixed(own[kind], sums[kind] / counts[kind], counts[kind]);
         latest[step] = { ...latest[step], [kind]: own[kind] };
       }
-      if (own.expected > 0) trust += 0.1 * (Math.min(2, (accepted + (corrected ? 1 : 0)) / own.expected) - trust);
+      if (own.expected > 0)
+        trust += TRUST_NEWEST * (Math.min(2, (accepted + (corrected ? 1 : 0)) / own.expected) - trust);
     },
     tick({ rows, calls, targetMs, otherMs }: TickCost): void {
       if (calls === 1) running.observe(rows, targetMs);
-      if (rows <= sharing && probes > 0) probeMs = Math.max(probeMs, otherMs / probes);
-      probes = 0;
       // Calls of plain sampling have nothing to draft and would make drafting look free.
       if (rows <= sharing) return;
       rowsPerTick += (rowsPerTick > 0 ? 0.2 : 1) * (rows - rowsPerTick);
-      otherPerRow += (otherPerRow > 0 ? 0.2 : 1) * (otherMs / rows - otherPerRow);
+      const ratio = otherMs / rows / otherPerRow;
+      if (ratio > 0) otherPerRow *= Math.min(STALL, Math.max(1 / STALL, ratio)) ** 0.2;
     },
   };
 }
@@ -191,7 +215,9 @@ function lengthsTo(most: number): number[] {
   return lengths;
 }
 
-function mixed(before: number | undefined, seen: number): number {
+/** A mean of `count` new values, weighed against what was known before. */
+function mixed(before: number | undefined, seen: number, count: number): number {
   const value = Math.max(1e-6, seen);
-  return before === undefined ? value : before ** (1 - NEWEST) * value ** NEWEST;
+  const old = (1 - NEWEST) ** count;
+  return before === undefined ? value : before ** old * value ** (1 - old);
 }
