@@ -2,6 +2,7 @@ import { Command, Option } from "commander";
 import { type CostCurve, measureCost, predictedSpeedup } from "../node/index.js";
 import { costLines } from "./cost-table.js";
 import { assertWritable, writeAll } from "./files.js";
+import { ownObservations } from "./observations.js";
 import { type ModelFlags, modelOptions, openModel, runOptionsOf, wholeNumber } from "./options.js";
 import { versions } from "./versions.js";
 
@@ -34,7 +35,7 @@ async function bench(flags: Flags): Promise<void> {
   if (flags.json) await assertWritable(flags.json);
   const pipeline = await openModel(flags);
   try {
-    const options = await runOptionsOf(pipeline, flags);
+    const options = await runOptionsOf(pipeline, flags, await ownObservations(flags, 1));
     const { chain } = pipeline.schedule(options);
     const curve = await measureCost(pipeline.networkModel(options), chain, { repetitions: flags.repetitions });
     process.stdout.write(table(pipeline.folder.name, curve, flags.inFlight));

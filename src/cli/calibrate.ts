@@ -1,16 +1,13 @@
-import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { Command, Option } from "commander";
-import type { Model } from "../core/model.js";
 import type { DraftContext } from "../drafters/index.js";
 import { calibrate } from "../pipeline/calibrate.js";
 import { CALIBRATION_FILE } from "../pipeline/folder.js";
-import { DEFAULTS, FIXED_WINDOW } from "../pipeline/pipeline.js";
-import { loadPolicy } from "../policy/index.js";
-import { historiesOf, rollouts } from "../pusht/index.js";
+import { DEFAULTS, type Pipeline } from "../pipeline/pipeline.js";
 import { denoiser } from "../schedules/index.js";
 import type { Calibration } from "../windows/calibration.js";
 import { assertWritable, writeAll } from "./files.js";
+import { ownObservations } from "./observations.js";
 import { type ModelFlags, modelOptions, numberFrom, openModel, runOptionsOf, wholeNumber } from "./options.js";
 import { progressReporter } from "./progress.js";
 
@@ -53,8 +50,14 @@ async function run(flags: Flags): Promise<void> {
   const onInterrupt = () => abort.abort();
   process.once("SIGINT", onInterrupt);
   const progress = progressReporter("calibration");
-  const { model, context, close } = await subject(flags, abort.signal);
+  let pipeline: Pipeline | undefined;
   try {
+    const seen = await ownObservations(flags, flags.count, { seed: flags.seed, signal: abort.signal });
+    pipeline = await openModel(flags);
+    const options = await runOptionsOf(pipeline, flags, seen);
+    const { chain, readout } = pipeline.schedule(options);
+    const model = denoiser(pipeline.networkModel(options), readout);
+    const context = { chain, shape: pipeline.shape };
     const calibration = await calibrate(model, context, {
       count: flags.count,
       seed: flags.seed,
@@ -68,70 +71,8 @@ async function run(flags: Flags): Promise<void> {
   } finally {
     progress.stop();
     process.off("SIGINT", onInterrupt);
-    await close();
+    await pipeline?.close();
   }
-}
-
-interface Subject {
-  readonly model: Model;
-  readonly context: DraftContext;
-  close(): Promise<void>;
-}
-
-/** What is calibrated: a model under the flags' conditions, or a policy at observations of episodes of its own. */
-async function subject(flags: Flags, signal: AbortSignal): Promise<Subject> {
-  if (!flags.condition && (await exists(join(flags.model, "policy.json")))) return ofPolicy(flags, signal);
-  const pipeline = await openModel(flags);
-  try {
-    const options = await runOptionsOf(pipeline, flags);
-    const { chain, readout } = pipeline.schedule(options);
-    return {
-      model: denoiser(pipeline.networkModel(options), readout),
-      context: { chain, shape: pipeline.shape },
-      close: () => pipeline.close(),
-    };
-  } catch (error) {
-    await pipeline.close();
-    throw error;
-  }
-}
-
-/** One robot for each trajectory, seen at moments of episodes from starts that no score of the project uses. */
-async function ofPolicy(flags: Flags, signal: AbortSignal): Promise<Subject> {
-  const policy = await loadPolicy(flags.model, { ...(flags.threads && { threads: flags.threads }) });
-  try {
-    const starts = Array.from({ length: Math.min(4, flags.count) }, (_, i) => 300_000 + i);
-    const episodes = await rollouts(policy, {
-      starts,
-      seed: flags.seed,
-      steps: 120,
-      trace: true,
-      signal,
-      sampling: { window: FIXED_WINDOW },
-    });
-    const seen = historiesOf(policy, episodes);
-    const size = seen[0]!.length;
-    const histories = new Float64Array(flags.count * size);
-    for (let n = 0; n < flags.count; n++)
-      histories.set(seen[Math.floor(((n + 0.5) * seen.length) / flags.count) % seen.length]!, n * size);
-    const { steps, churn, sampler } = flags;
-    const sampling = { steps, ...(churn !== undefined && { churn }), ...(sampler && { sampler }) };
-    return {
-      model: policy.denoiser(histories, sampling),
-      context: { chain: policy.schedule(sampling).chain, shape: policy.pipeline.shape },
-      close: () => policy.close(),
-    };
-  } catch (error) {
-    await policy.close();
-    throw error;
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 function table({ logSnr, near, far, made }: Calibration, { chain }: DraftContext): string {

@@ -1,13 +1,12 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { access, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { decode } from "fast-png";
+import { runProgram } from "./process.test.util.js";
 
-const main = fileURLToPath(new URL("./main.js", import.meta.url));
 const fixture = (name: string) => fileURLToPath(new URL(`../../test/fixtures/onnx/${name}.onnx`, import.meta.url));
 const flow = { _class_name: "FlowMatchEulerDiscreteScheduler", num_train_timesteps: 1000, shift: 1 };
 let scratch: string;
@@ -31,35 +30,7 @@ async function folder(name: string, network: string, scheduler: unknown = flow, 
   return path;
 }
 
-interface Outcome {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
-
-/** Runs the program; `interruptAt` sends Ctrl-C once standard error matches. */
-function specdiff(args: readonly string[], interruptAt?: RegExp): Promise<Outcome> {
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, [main, ...args], {
-      cwd: scratch,
-      env: { ...process.env, XDG_CACHE_HOME: join(scratch, "cache") },
-    });
-    const outcome = { stdout: "", stderr: "" };
-    let interrupted = false;
-    child.stdout.on("data", (text) => {
-      outcome.stdout += text;
-    });
-    child.stderr.on("data", (text) => {
-      outcome.stderr += text;
-      if (interruptAt?.test(outcome.stderr) && !interrupted) {
-        interrupted = true;
-        child.kill("SIGINT");
-      }
-    });
-    child.on("close", (code) => resolve({ code, ...outcome }));
-  });
-}
-
+const specdiff = (args: readonly string[], interruptAt?: RegExp) => runProgram(scratch, args, interruptAt);
 const json = async (path: string) => JSON.parse(await readFile(path, "utf8"));
 const exists = (path: string) =>
   access(path).then(

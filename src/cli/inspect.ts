@@ -7,6 +7,7 @@ import { type Expectation, expectation } from "../pipeline/expectation.js";
 import { DEFAULTS, type Pipeline } from "../pipeline/pipeline.js";
 import { costLines } from "./cost-table.js";
 import { assertWritable, writeAll } from "./files.js";
+import { ownObservations } from "./observations.js";
 import {
   couplingOption,
   type ModelFlags,
@@ -27,10 +28,14 @@ interface Flags extends Omit<ModelFlags, "model"> {
   json?: string;
 }
 
+/** Moments at which a PushT policy is looked at. */
+const OBSERVATIONS = 16;
+
 const EXAMPLES = `
 Examples:
   specdiff inspect my-export                                        a diffusers or Optimum export
   specdiff inspect policy.onnx --scheduler DDPMScheduler num_train_timesteps=100 beta_schedule=squaredcos_cap_v2
+  specdiff inspect models/pusht                                     a PushT policy looks for observations itself
   specdiff inspect my-export --steps 1000 --in-flight 8 --json expectation.json
 
 Exit codes as for generate: 3 the model is not usable or fails its self-check, 4 the network failed, 5 file.`;
@@ -53,12 +58,13 @@ export function inspectCommand(): Command {
     .action(inspect);
 }
 
-async function inspect(model: string, flags: Flags): Promise<void> {
+async function inspect(model: string, given: Flags): Promise<void> {
+  const flags = { ...given, model };
   if (flags.json) await assertWritable(flags.json);
   const print = (lines: readonly string[]) => process.stdout.write(`${lines.join("\n")}\n`);
-  const pipeline = await openModel({ ...flags, model });
+  const pipeline = await openModel(flags);
   try {
-    const options = await runOptionsOf(pipeline, { ...flags, model });
+    const options = await runOptionsOf(pipeline, flags, await ownObservations(flags, OBSERVATIONS));
     print(describe(pipeline, pipeline.schedule(options).name, flags));
     const findings = await selfCheck(pipeline, { ...options, providers: flags.provider });
     print(["", "Self-check", ...findings.map(lineOf)]);

@@ -1,15 +1,14 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { cp, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { npy } from "../node/index.js";
+import { runProgram } from "./process.test.util.js";
 
 // Whole commands on the stand-ins of training/stand_ins.py, in the forms in which people have models.
 
-const main = fileURLToPath(new URL("./main.js", import.meta.url));
 const fixtures = fileURLToPath(new URL("../../test/fixtures", import.meta.url));
 const standIn = (name: string) => join(fixtures, "models", name);
 const network = (name: string) => join(fixtures, "onnx", `${name}.onnx`);
@@ -19,21 +18,7 @@ before(async () => {
 });
 after(() => rm(scratch, { recursive: true }));
 
-function specdiff(
-  line: string,
-  words: readonly string[] = [],
-): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, [main, ...line.split(" "), ...words], { cwd: scratch });
-    const outcome = { stdout: "", stderr: "" };
-    for (const stream of ["stdout", "stderr"] as const) {
-      child[stream].on("data", (text) => {
-        outcome[stream] += text;
-      });
-    }
-    child.on("close", (code) => resolve({ code, ...outcome }));
-  });
-}
+const specdiff = (line: string, words: readonly string[] = []) => runProgram(scratch, [...line.split(" "), ...words]);
 
 /** A copy of a stand-in to be spoilt. */
 async function copy(of: string, as: string): Promise<string> {
@@ -219,9 +204,9 @@ describe("broken exports: a clear message and an exit code, before anything is s
     ],
     [
       "a condition that is no array",
-      async () => `${standIn("images-v-classes")} --condition class_labels=${main}`,
+      async () => `${standIn("images-v-classes")} --condition class_labels=${network("plain")}`,
       5,
-      /main.js is not a .npy file; save it with numpy.save/,
+      /plain.onnx is not a .npy file; save it with numpy.save/,
     ],
     [
       "a provider that is not there",

@@ -90,16 +90,21 @@ export async function openModel(flags: ModelFlags): Promise<Pipeline> {
   });
 }
 
-/** The flags that say what is sampled, as options of a run; prompts are embedded, with warnings on standard error. */
+/**
+ * The flags that say what is sampled, as options of a run; prompts are embedded, with warnings on standard error.
+ * @param otherwise conditions where the flags give none
+ */
 export async function runOptionsOf(
   pipeline: Pipeline,
   flags: ModelFlags & { steps?: number; churn?: number },
+  otherwise?: Conditions,
 ): Promise<ScheduleOptions & ConditionOptions> {
   const conditions = {
     ...(flags.class && { classes: flags.class }),
     ...(flags.prompt && { prompts: flags.prompt }),
     ...(flags.negativePrompt !== undefined && { negativePrompt: flags.negativePrompt }),
     ...(flags.guidance !== undefined && { guidance: flags.guidance }),
+    ...(otherwise && { conditions: otherwise }),
     ...(flags.condition && { conditions: await arrays("--condition", flags.condition) }),
     ...(flags.unconditional && { unconditional: await arrays("--unconditional", flags.unconditional) }),
     onWarning: (message: string) => process.stderr.write(`specdiff: ${message}\n`),

@@ -1,12 +1,11 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { runProgram } from "./process.test.util.js";
 
-const main = fileURLToPath(new URL("./main.js", import.meta.url));
 const STAND_IN = fileURLToPath(new URL("../../test/fixtures/models/pusher", import.meta.url));
 let scratch: string;
 
@@ -15,25 +14,8 @@ before(async () => {
 });
 after(() => rm(scratch, { recursive: true }));
 
-function run(args: readonly string[], interruptAt?: RegExp) {
-  return new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) => {
-    const child = spawn(process.execPath, [main, "policy", "run", "--model", STAND_IN, "--threads", "1", ...args], {
-      cwd: scratch,
-    });
-    const outcome = { stdout: "", stderr: "" };
-    let interrupted = false;
-    child.stdout.on("data", (text) => {
-      outcome.stdout += text;
-    });
-    child.stderr.on("data", (text) => {
-      outcome.stderr += text;
-      if (interrupted || !interruptAt?.test(outcome.stderr)) return;
-      interrupted = true;
-      child.kill("SIGINT");
-    });
-    child.on("close", (code) => resolve({ code, ...outcome }));
-  });
-}
+const run = (args: readonly string[], interruptAt?: RegExp) =>
+  runProgram(scratch, ["policy", "run", "--model", STAND_IN, "--threads", "1", ...args], interruptAt);
 
 it("runs an episode, says what each decision took, and draws a page that plays it", async () => {
   const { code, stdout, stderr } = await run(["--seed", "1", "--steps", "20", "--out", "a/rollout.html"]);
@@ -81,4 +63,24 @@ it("refuses other pictures and stops on Ctrl-C", async () => {
   assert.match(other.stderr, /ends in \.html or \.gif/);
   const stopped = await run(["--out", "f.html"], /step {3}8:/);
   assert.equal(stopped.code, 130, stopped.stderr);
+});
+
+it("inspect, bench and calibrate look for observations themselves", async () => {
+  const looked = await runProgram(scratch, ["inspect", STAND_IN, "--steps", "20", "--threads", "1"]);
+  assert.match(looked.stdout, /ok +prediction.*posterior/s, looked.stderr);
+  const timed = await runProgram(scratch, ["bench", "--model", STAND_IN, "--repetitions", "3", "--threads", "1"]);
+  assert.equal(timed.code, 0, timed.stderr);
+  const made = await runProgram(scratch, [
+    "calibrate",
+    "--model",
+    STAND_IN,
+    "--count",
+    "3",
+    "--out",
+    "c.json",
+    "--threads",
+    "1",
+  ]);
+  assert.equal(made.code, 0, made.stderr);
+  assert.equal(JSON.parse(await readFile(join(scratch, "c.json"), "utf8")).made.count, 3);
 });

@@ -1,37 +1,18 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { access, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { runProgram } from "./process.test.util.js";
 
-const main = fileURLToPath(new URL("./main.js", import.meta.url));
 let scratch: string;
 before(async () => {
   scratch = await mkdtemp(join(tmpdir(), "specdiff-study-cli-"));
 });
 after(() => rm(scratch, { recursive: true }));
 
-/** Runs the program; `interruptAt` sends Ctrl-C once standard error matches. */
-function specdiff(args: readonly string[], interruptAt?: RegExp) {
-  return new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) => {
-    const child = spawn(process.execPath, [main, ...args], { cwd: scratch });
-    const outcome = { stdout: "", stderr: "" };
-    let interrupted = false;
-    child.stdout.on("data", (text) => {
-      outcome.stdout += text;
-    });
-    child.stderr.on("data", (text) => {
-      outcome.stderr += text;
-      if (interruptAt?.test(outcome.stderr) && !interrupted) {
-        interrupted = true;
-        child.kill("SIGINT");
-      }
-    });
-    child.on("close", (code) => resolve({ code, ...outcome }));
-  });
-}
+const specdiff = (args: readonly string[], interruptAt?: RegExp) => runProgram(scratch, args, interruptAt);
 
 describe("specdiff study", () => {
   it("goes on after Ctrl-C where it stopped, and ends in a report", async () => {
