@@ -10,7 +10,8 @@ import { type ConfigOptions, denoiser, type Schedule, scheduleFromConfig } from 
 import { verifierNamed } from "../verifiers/index.js";
 import { autoWindow } from "../windows/auto.js";
 import { type ExpectedDelta, expectedDelta } from "../windows/calibration.js";
-import { type KnownCost, measureCost, timeOf } from "./cost.js";
+import { type RunningCost, runningCost } from "../windows/running-cost.js";
+import { type CostCurve, type KnownCost, measureCost, timeOf } from "./cost.js";
 import { type Decoded, decodeLatents } from "./decoder.js";
 import type { JsonObject, ModelFolder } from "./folder.js";
 import {
@@ -113,6 +114,8 @@ export interface Pipeline {
   cost(options?: CostOptions): Promise<KnownCost>;
   /** How far off the guesses of such a run will be, if the folder has a calibration of its drafter: for automatic windows. */
   expectedDelta(options: ScheduleOptions & Pick<RunOptions, "draft">): ExpectedDelta | undefined;
+  /** What chooses the windows of one such run. Automatic ones keep from run to run how fast the machine is. */
+  windowPolicy(options: WindowOptions): Promise<WindowPolicy>;
   /** Images of samples, where the folder has a decoder of latents. */
   decode?(samples: Float64Array): Promise<Decoded>;
   close(): Promise<void>;
@@ -125,6 +128,8 @@ export interface Opener {
   /** Where times of calls are kept from run to run, if anywhere. */
   cost?(target: string, guided: boolean, measure: () => Promise<KnownCost>): Promise<KnownCost>;
 }
+
+export type WindowOptions = CostOptions & Pick<RunOptions, "draft" | "window" | "maxRows">;
 
 /** What the time of a call depends on beside its rows. */
 export type CostOptions = ScheduleOptions & ConditionOptions & Pick<SampleOptions, "signal">;
@@ -152,6 +157,8 @@ export async function openPipeline(folder: ModelFolder, opener: Opener, changes:
   let tokenizer: Promise<Tokenizer> | undefined;
   let textEncoder: Promise<Session> | undefined;
   const costs = new Map<boolean, Promise<KnownCost>>();
+  const paces = new Map<CostCurve, RunningCost>();
+  const expected = new Map<string, ExpectedDelta | undefined>();
   const defaultDraft = target.perRowTimes ? DEFAULTS.draft : "none";
 
   const schedule = ({ steps = DEFAULTS.steps, churn, sampler }: ScheduleOptions) =>
@@ -239,7 +246,7 @@ export async function openPipeline(folder: ModelFolder, opener: Opener, changes:
         ...common,
         drafter: createDrafter(name, context),
         verifier: verifierNamed(coupling),
-        window: await windowOf(options),
+        window: await pipeline.windowPolicy(options),
         plan: options.plan ?? window === "auto",
       });
     },
@@ -256,7 +263,21 @@ export async function openPipeline(folder: ModelFolder, opener: Opener, changes:
     },
     expectedDelta({ draft = defaultDraft, ...options }) {
       const { calibration } = folder;
-      return calibration?.draft === draft ? expectedDelta(calibration, schedule(options).chain) : undefined;
+      if (calibration?.draft !== draft) return undefined;
+      const key = JSON.stringify([options.steps, options.churn, options.sampler]);
+      if (!expected.has(key)) expected.set(key, expectedDelta(calibration, schedule(options).chain));
+      return expected.get(key);
+    },
+    async windowPolicy(options) {
+      const { window = DEFAULTS.window, maxRows = Number.POSITIVE_INFINITY } = options;
+      if (typeof window === "number") return fixedWindow(window);
+      if (window !== "auto") return window;
+      const { curve } = await pipeline.cost(options);
+      const cost = paces.get(curve) ?? runningCost((rows) => timeOf(curve, rows));
+      paces.set(curve, cost);
+      const states = Math.floor(maxRows / (options.guidance === undefined ? 1 : 2));
+      const longest = Math.max(1, Math.min(LONGEST, states - 1));
+      return autoWindow({ cost, expected: pipeline.expectedDelta(options), longest });
     },
     ...(folder.decoder && {
       async decode(samples: Float64Array) {
@@ -274,19 +295,6 @@ export async function openPipeline(folder: ModelFolder, opener: Opener, changes:
     },
   };
   return pipeline;
-
-  async function windowOf(options: RunOptions): Promise<WindowPolicy> {
-    const { window = DEFAULTS.window, maxRows = Number.POSITIVE_INFINITY } = options;
-    if (typeof window === "number") return fixedWindow(window);
-    if (window !== "auto") return window;
-    const { curve } = await pipeline.cost(options);
-    const states = Math.floor(maxRows / (options.guidance === undefined ? 1 : 2));
-    return autoWindow({
-      cost: (rows) => timeOf(curve, rows),
-      expected: pipeline.expectedDelta(options),
-      longest: Math.max(1, Math.min(LONGEST, states - 1)),
-    });
-  }
 }
 
 /** Most steps of an automatic window. */

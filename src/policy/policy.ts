@@ -3,17 +3,13 @@ import { sample } from "../core/loop.js";
 import type { Model } from "../core/model.js";
 import type { RunRecord } from "../core/record.js";
 import type { Carry } from "../core/slot.js";
-import { fixedWindow, type WindowPolicy } from "../core/window-policy.js";
+import type { WindowPolicy } from "../core/window-policy.js";
 import { createDrafter, usesDraftModel } from "../drafters/index.js";
 import { listOf, sizeOf } from "../onnx/form.js";
-import { timeOf } from "../pipeline/cost.js";
 import { DEFAULTS, type Pipeline, type ScheduleOptions } from "../pipeline/pipeline.js";
 import { plain } from "../plain.js";
 import { denoiser, type Schedule } from "../schedules/index.js";
 import { verifierNamed } from "../verifiers/index.js";
-import { autoWindow } from "../windows/auto.js";
-import type { ExpectedDelta } from "../windows/calibration.js";
-import { type RunningCost, runningCost } from "../windows/running-cost.js";
 import type { PolicyCard } from "./card.js";
 import { Controller, type ControllerOptions } from "./controller.js";
 import { Deadline } from "./deadline.js";
@@ -71,8 +67,6 @@ export class Policy {
   readonly #sampling: Sampling;
   readonly #input: string;
   readonly #schedules = new Map<string, Schedule>();
-  readonly #expected = new Map<string, ExpectedDelta | undefined>();
-  #cost: RunningCost | undefined;
 
   /**
    * @param sampling what a decision takes where it says nothing else
@@ -171,28 +165,11 @@ export class Policy {
     const { draft = this.pipeline.defaultDraft } = { ...this.#sampling, ...options };
     // a deadline has windows of its own
     const window = options.window ?? (this.deadline ? undefined : (this.#sampling.window ?? DEFAULTS.window));
-    if (window === "auto" && draft !== "none" && !this.#cost) {
-      const { curve } = await this.pipeline.cost({ ...this.#conditions(histories), ...(signal && { signal }) });
-      this.#cost = runningCost((rows) => timeOf(curve, rows));
-    }
+    if (window === "auto" && draft !== "none")
+      await this.pipeline.cost({ ...this.#conditions(histories), ...(signal && { signal }) });
     await this.deadline?.prepare(this.#robots(histories), (sampling, seed) =>
       this.#decide(histories, { ...this.#sampling, ...sampling, seed, signal }),
     );
-  }
-
-  /** As of the pipeline, kept for the next decision. */
-  #expectedDelta(sampling: Sampling): ExpectedDelta | undefined {
-    const options = { ...this.#scheduleOptions(sampling), ...(sampling.draft && { draft: sampling.draft }) };
-    const key = JSON.stringify(options);
-    if (!this.#expected.has(key)) this.#expected.set(key, this.pipeline.expectedDelta(options));
-    return this.#expected.get(key);
-  }
-
-  #windowPolicy(window: NonNullable<Sampling["window"]>, sampling: Sampling): WindowPolicy {
-    if (typeof window === "number") return fixedWindow(window);
-    if (window !== "auto") return window();
-    const cost = this.#cost!;
-    return autoWindow({ cost, expected: this.#expectedDelta(sampling) });
   }
 
   async #decide(histories: Float64Array, sampling: DecideOptions): Promise<Decision> {
@@ -202,9 +179,8 @@ export class Policy {
     const { chain } = this.schedule(sampling);
     const { window = DEFAULTS.window, coupling = DEFAULTS.coupling, carry, seed, signal } = sampling;
     const draft = sampling.draft ?? pipeline.defaultDraft;
-    const context = usesDraftModel(draft)
-      ? await pipeline.draftContext({ ...this.#conditions(histories), ...this.#scheduleOptions(sampling) })
-      : { chain, shape: pipeline.shape };
+    const shown = { ...this.#conditions(histories), ...this.#scheduleOptions(sampling) };
+    const context = usesDraftModel(draft) ? await pipeline.draftContext(shown) : { chain, shape: pipeline.shape };
     const { samples, record } = await sample({
       chain,
       model: this.denoiser(histories, sampling),
@@ -218,7 +194,7 @@ export class Policy {
         : {
             drafter: createDrafter(draft, context),
             verifier: verifierNamed(coupling),
-            window: this.#windowPolicy(window, sampling),
+            window: typeof window === "function" ? window() : await pipeline.windowPolicy({ ...shown, draft, window }),
           }),
     });
     const { min, max } = this.card.action;
