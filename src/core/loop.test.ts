@@ -254,6 +254,38 @@ describe("noise behind a refused draft", () => {
     const [before, after] = await noises({ carry: "nearest" });
     assert.ok([2, 3, 4].every((step) => !near(before!.get(step), after!.get(step))));
   });
+  it("is not told to a drafter by what it is shown: one that foresees by all of that keeps the law", async () => {
+    const chain = testChain();
+    const target = testModel(dim);
+    /** Guesses towards the state it was last shown one step ahead, which would tell the noise of its step if that came again. */
+    const foreseeing: Drafter<Map<number, Float64Array>> = {
+      name: "foresees by all it is shown",
+      needsAnchor: false,
+      open: () => new Map(),
+      guess(rows, memories) {
+        const out = Float64Array.from(target.evaluate(rows) as Float64Array);
+        for (let row = 0; row < rows.count; row++) {
+          const step = rows.step[row]!;
+          const ahead = memories[row]!.get(step + 1);
+          for (let i = 0; i < dim; i++) {
+            const at = row * dim + i;
+            const mean = chain.a[step]! * rows.states[at]! + chain.b[step]! * out[at]!;
+            const side = ahead ? Math.sign(ahead[i]! - mean) : 1;
+            out[at]! += ((0.8 * chain.sigma[step]!) / chain.b[step]!) * side;
+          }
+        }
+        return out;
+      },
+      observe(memory, evaluated) {
+        for (const { step, state } of evaluated) memory.set(step, state.slice());
+      },
+    };
+    for (const carry of ["window", "nearest"] as const) {
+      const speculation = { drafter: foreseeing, verifier: reflection, carry, window: fixedWindow(6), inFlight: 64 };
+      assertLaw(await pathLaw(chain, target, testModel(dim, 0.5), speculation, 3000, 1));
+      assertLaw(await terminalLaw(chain, target, speculation, 4000, 1));
+    }
+  });
   it("is refused to verifiers that look ahead", async () => {
     await assert.rejects(
       sample({ ...base(4), carry: "window" }),
