@@ -168,7 +168,8 @@ async function generate(given: Flags): Promise<void> {
     });
     const plain =
       flags.compare && !speculative.error ? await attempt(pipeline, "plain", { ...options, draft: "none" }) : undefined;
-    await store(flags, pipeline, pipeline.schedule(options).name, speculative.result, plain?.result, rounds, cost);
+    const chain = pipeline.schedule(options).name;
+    await store({ flags, pipeline, chain, result: speculative.result, plain: plain?.result, rounds, cost });
     const error = speculative.error ?? plain?.error;
     if (error) throw error;
   } finally {
@@ -222,15 +223,20 @@ async function attempt(
   }
 }
 
-async function store(
-  flags: Flags,
-  pipeline: Pipeline,
-  chain: string,
-  result: SampleResult,
-  plain: SampleResult | undefined,
-  rounds: readonly RoundRecord[],
-  cost: KnownCost | undefined,
-): Promise<void> {
+interface Made {
+  readonly flags: Flags;
+  readonly pipeline: Pipeline;
+  /** What the chain is called. */
+  readonly chain: string;
+  readonly result: SampleResult;
+  /** Of plain sampling, where it was asked for. */
+  readonly plain: SampleResult | undefined;
+  readonly rounds: readonly RoundRecord[];
+  readonly cost: KnownCost | undefined;
+}
+
+/** Writes all files of a run and says what it took. */
+async function store({ flags, pipeline, chain, result, plain, rounds, cost }: Made): Promise<void> {
   const done = finishedOnly(result);
   const files: [string, Uint8Array | string][] = [];
   if (done.count > 0) {
