@@ -246,8 +246,8 @@ function pushtStudy(
   };
 }
 
-/** The drafts that are run with every window: the best that holds a value, and the best that learns. */
-const MAIN = ["frozen:x0", "posterior"];
+/** The drafts that are run with every window: the best that holds a value, and the default, which learns. */
+const MAIN = ["frozen:x0", DEFAULTS.draft];
 
 /** Every method, plain sampling first: everything that the registries have at one window, the main drafts at all of them. */
 function methodsOf({ windows, all }: PushtSize, independent: boolean): Method[] {
