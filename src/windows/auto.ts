@@ -21,9 +21,9 @@ export interface AutoWindowOptions {
 const MARGIN = 1.05;
 /** With a calibration it must promise to save this share of a chain's time before the first window of a run: a drafter has to warm up. */
 const LEAST_SAVED = 0.1;
-/** The promise is reckoned at so many places of the chain, every so many plain rounds. */
+/** The promise is reckoned at so many places of the chain, and again after so many choices for each trajectory in flight. */
 const PLACES = 16;
-const RECKON_EVERY = 32;
+const RECKON_EVERY = 64;
 /**
  * Of plain rounds, one in so many guesses its step to see how good the drafts are, at most; fewer where the drafter's time for it
  * would be more than PROBE_SHARE of plain sampling's.
@@ -82,6 +82,7 @@ export function autoWindow({ cost, expected, longest = 30 }: AutoWindowOptions):
   let otherPerRow = OTHER_SHARE * single;
   let trust = 1;
   let begun = expected === undefined;
+  let waited = 0;
   const unit = { near: 1, far: 1 };
   const usual: ExpectedDelta = expected ?? (() => unit);
 
@@ -116,17 +117,18 @@ export function autoWindow({ cost, expected, longest = 30 }: AutoWindowOptions):
   const rateOf = (lengths: readonly [number, number][], inFlight: number): number =>
     Math.max(0, ...lengths.map(([length, steps]) => (inFlight * steps) / timeOf(inFlight * rowsOf(length))));
 
-  /** The share of a whole chain's time that windows would save from here to its end, by the calibration. */
+  /** The share of a whole chain's time that windows would save, by the calibration. */
   const saved = (start: RoundStart): number => {
-    const { step, remaining, inFlight } = start;
+    const { inFlight } = start;
+    const steps = start.step + start.remaining;
     const plainRate = inFlight / running.of(inFlight);
     let total = 0;
     for (let place = 0; place < PLACES; place++) {
-      const ahead = Math.floor(((place + 0.5) / PLACES) * remaining);
-      const rate = rateOf(outlook({ ...start, step: step + ahead, remaining: remaining - ahead }, unit), inFlight);
+      const step = Math.floor(((place + 0.5) / PLACES) * steps);
+      const rate = rateOf(outlook({ ...start, step, remaining: steps - step }, unit), inFlight);
       if (rate > MARGIN * plainRate) total += 1 - plainRate / rate;
     }
-    return (total / PLACES) * (remaining / (step + remaining));
+    return total / PLACES;
   };
 
   return {
@@ -142,7 +144,7 @@ export function autoWindow({ cost, expected, longest = 30 }: AutoWindowOptions):
       own.expected = 0;
       sharing = inFlight;
       const enough = (MARGIN * inFlight) / running.of(inFlight);
-      if (!begun && start.round % RECKON_EVERY === 0) begun = saved(start) >= LEAST_SAVED;
+      if (!begun && waited++ % (RECKON_EVERY * inFlight) === 0) begun = saved(start) >= LEAST_SAVED;
       if (!begun) return rootKnown ? 1 : 0;
       const far = own.far ?? latest[step]?.far ?? (expected ? 1 : undefined);
       const near = own.near ?? latest[step]?.near ?? (expected ? 1 : far === undefined ? undefined : NEAR_SHARE * far);
