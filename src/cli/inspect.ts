@@ -111,7 +111,7 @@ function lineOf({ name, ok, detail }: Finding): string {
   return `  ${ok ? "ok    " : "NOT OK"} ${name.padEnd(11)} ${detail}`;
 }
 
-function tables({ steps, count, inFlight, cost, drafters, verdict }: Expectation): string[] {
+function tables({ steps, count, inFlight, cost, drafters, measured, verdict }: Expectation): string[] {
   const positions = [1, 2, 4, 7, 14].filter((j) => j < Math.max(...drafters.map(({ delta }) => delta.length)));
   return [
     "",
@@ -125,6 +125,13 @@ function tables({ steps, count, inFlight, cost, drafters, verdict }: Expectation
     ...drafters.map(
       ({ drafter, delta, window, calls, seconds }) =>
         `  ${drafter.padEnd(18)}${positions.map((j) => cell(delta[j])).join("")}${String(window).padStart(10)}${calls.toFixed(2).padStart(12)}${seconds.toFixed(2).padStart(14)}`,
+    ),
+    "",
+    `Measured, ${count} trajectories each, all time included`,
+    `  ${"drafter".padEnd(18)}${"window".padStart(6)}   expected  steps/call  times sooner`,
+    ...measured.map(
+      ({ draft, window, expected, calls, seconds }) =>
+        `  ${draft.padEnd(18)}${String(window).padStart(6)}${(expected?.toFixed(2) ?? "").padStart(11)}${calls.toFixed(2).padStart(12)}${seconds.toFixed(2).padStart(14)}`,
     ),
     "",
     verdict,

@@ -129,9 +129,9 @@ describe("specdiff inspect", () => {
     assert.match(stdout, /classes {4}2, 2 means none/);
     assert.match(stdout, /ok {5}prediction/);
     assert.match(stdout, /frozen:x0 .*\d/);
-    assert.match(stdout, /\d\.\d steps a call expected|but no seconds|next to no calls/);
+    assert.match(stdout, /\d\.\d steps a call|but no seconds|next to no calls/);
     const { drafters, measured, verdict } = JSON.parse(await readFile(join(scratch, "i.json"), "utf8"));
-    assert.ok(drafters.length >= 4 && measured.calls > 0 && verdict.length > 0);
+    assert.ok(drafters.length >= 4 && measured.length === 3 && verdict.length > 0);
   });
 
   it("stops at a failed check with its exit code, and shows the finding", async () => {

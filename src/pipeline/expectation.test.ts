@@ -93,10 +93,17 @@ it("says that a graph with one time cannot gain, and that few steps bring little
   const scalar = await open("vectors-epsilon-scalar");
   const { measured, verdict } = await expectation(scalar, { steps: 30, count: 1, repetitions: 3 });
   assert.match(verdict, /^Nothing to gain before the network is exported again/);
-  assert.ok(measured.calls <= 1);
+  assert.deepEqual([measured.length, measured[0]!.calls <= 1], [1, true]);
   await scalar.close();
   const epsilon = await open("images-epsilon");
   const few = await expectation(epsilon, { steps: 4, count: 4, repetitions: 3, drafters: ["frozen:epsilon"] });
   assert.match(few.verdict, /^Speculation saves next to no calls here .* with 4 steps/);
+  assert.deepEqual(
+    few.measured.slice(1).map(({ draft, window }) => [draft, window]),
+    [
+      ["auto", "auto"],
+      ["auto", 4],
+    ],
+  );
   await epsilon.close();
 });
