@@ -418,12 +418,12 @@ class Run {
     const { window, verdict } = slot;
     slot.targetMeans();
     verdict.delta.fill(Number.NaN);
-    let drafted = false;
-    for (let node = 0; node < window.drafted; node++) drafted ||= slot.guessed[node] === 1;
+    const drafted = slot.guessed.subarray(0, window.drafted).includes(1);
     if (drafted) {
       this.#options.verifier.verify(window, slot.random, verdict);
     } else {
       // Steps from known outputs are the target's own: every coupling keeps them.
+      verdict.delta.fill(0, 0, window.drafted);
       verdict.tip = window.drafted;
       verdict.corrected = false;
       verdict.replaced = -1;

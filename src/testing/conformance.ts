@@ -326,11 +326,11 @@ export function foreseeingDrafter(chain: Chain, dim: number): Drafter<Set<Evalua
       for (let row = 0; row < rows.count; row++) {
         const step = rows.step[row]!;
         const ahead = [...memories[row]!].find((view) => view.step === step + 1);
-        if (!ahead) continue;
         const size = (0.8 * chain.sigma[step]!) / chain.b[step]!;
         for (let i = row * dim; i < (row + 1) * dim; i++) {
           const mean = chain.a[step]! * rows.states[i]! + chain.b[step]! * out[i]!;
-          out[i]! += size * Math.sign(ahead.state[i - row * dim]! - mean);
+          // wrong where it foresees nothing, so that windows are refused
+          out[i]! += size * (ahead ? Math.sign(ahead.state[i - row * dim]! - mean) : 1);
         }
       }
       return out;

@@ -3,7 +3,7 @@ import type { RoundRecord } from "../core/record.js";
 import type { RoundStart, TickCost, WindowPolicy } from "../core/window-policy.js";
 import { overlap } from "../verifiers/normal.js";
 import type { ExpectedDelta } from "./calibration.js";
-import { type RunningCost, runningCost } from "./running-cost.js";
+import { type RunningCost, runningCost, unstalled } from "./running-cost.js";
 
 export interface AutoWindowOptions {
   /**
@@ -39,8 +39,6 @@ const NEWEST = 0.2;
 const TRUST_NEWEST = 0.03;
 /** Time of the drafter and the engine per row, as a share of a call of one row, before it is known. */
 const OTHER_SHARE = 0.05;
-/** One tick counts as at most so many times off: a drafter's first guess takes a hundred times as long as later ones. */
-const STALL = 3;
 /** A draft further off than this is lost anyway. */
 const LOST = 3;
 
@@ -195,8 +193,8 @@ export function autoWindow({ cost, expected, longest = 30 }: AutoWindowOptions):
       // Calls of plain sampling have nothing to draft and would make drafting look free.
       if (rows <= sharing) return;
       rowsPerTick += (rowsPerTick > 0 ? 0.2 : 1) * (rows - rowsPerTick);
-      const ratio = otherMs / rows / otherPerRow;
-      if (ratio > 0) otherPerRow *= Math.min(STALL, Math.max(1 / STALL, ratio)) ** 0.2;
+      // A drafter's first guess takes a hundred times as long as later ones.
+      otherPerRow *= unstalled(otherMs / rows / otherPerRow) ** 0.2;
     },
   };
 }

@@ -11,8 +11,12 @@ const NEWEST = 0.1;
 const NEWEST_OF_SIZE = 0.02;
 /** Row counts that differ by less than this factor are of one size. */
 const WIDTH = Math.SQRT2;
-/** One call can be off by any stall of the machine; it counts as at most this far off. */
 const STALL = 3;
+
+/** Time taken over time expected. One measurement can be off by any stall of the machine; it counts as at most 3 times off. */
+export function unstalled(ratio: number): number {
+  return Math.max(1 / STALL, Math.min(STALL, ratio));
+}
 
 /**
  * A machine gets faster or slower for calls of all sizes: what one call takes corrects all of them, so that windows are weighed
@@ -21,20 +25,19 @@ const STALL = 3;
  * @param curve time of a call in ms, as measured before: see `measureCost`
  */
 export function runningCost(curve: (rows: number) => number): RunningCost {
-  /** ln of the time taken over that of the curve: of all calls, and beyond that by their size. */
-  let drift = 0;
+  /** Time taken over that of the curve: of all calls, and beyond that by their size. */
+  let pace = 1;
   const particular: number[] = [];
   const sizeOf = (rows: number) => Math.round(Math.log(rows) / Math.log(WIDTH));
+  const of = (rows: number) => curve(rows) * pace * (particular[sizeOf(rows)] ?? 1);
   return {
-    of: (rows) => curve(rows) * Math.exp(drift + (particular[sizeOf(rows)] ?? 0)),
+    of,
     observe(rows, ms) {
+      const ratio = ms / of(rows);
+      if (!(ratio > 0 && ratio < Number.POSITIVE_INFINITY)) return;
       const size = sizeOf(rows);
-      const before = particular[size] ?? 0;
-      const off = Math.log(ms / curve(rows)) - drift - before;
-      if (!Number.isFinite(off)) return;
-      const counted = Math.max(-Math.log(STALL), Math.min(Math.log(STALL), off));
-      drift += NEWEST * counted;
-      particular[size] = before + NEWEST_OF_SIZE * counted;
+      pace *= unstalled(ratio) ** NEWEST;
+      particular[size] = (particular[size] ?? 1) * unstalled(ratio) ** NEWEST_OF_SIZE;
     },
   };
 }
